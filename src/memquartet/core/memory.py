@@ -1,0 +1,175 @@
+"""What a memory is made of: facts, entries, operations, receipts, hits and the short-term state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NewType
+
+EntryId = NewType("EntryId", str)
+
+MetaValue = str | int | float | bool | None
+Meta = Mapping[str, MetaValue]
+NO_META: Meta = MappingProxyType({})
+
+
+class MemoryType(StrEnum):
+    """The two long-term memories; the short-term one is `MemoryState`."""
+
+    SEMANTIC = "semantic"
+    """What is so: profiles, preferences, relations, general knowledge."""
+    EPISODIC = "episodic"
+    """What happened: events with a time and a place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Whose memory it is. As a filter, a `None` part admits every value of that part."""
+
+    user_id: str | None = None
+    agent_id: str | None = None
+    run_id: str | None = None
+
+    def admits(self, other: Scope) -> bool:
+        """Whether an entry of scope `other` is visible through this one."""
+        return (
+            self.user_id in (None, other.user_id)
+            and self.agent_id in (None, other.agent_id)
+            and self.run_id in (None, other.run_id)
+        )
+
+
+EVERYWHERE = Scope()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """A statement that the extractor took from a chunk."""
+
+    text: str
+    important: bool
+    memory_type: MemoryType = MemoryType.SEMANTIC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryEntry:
+    """One long-term memory as it stands after its last change; times are aware and in UTC."""
+
+    entry_id: EntryId
+    memory_type: MemoryType
+    content: str
+    scope: Scope = EVERYWHERE
+    meta: Meta = NO_META
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insert:
+    """ADD: store a new entry. `entry_id` is given only when a journal is replayed or imported."""
+
+    content: str
+    memory_type: MemoryType = MemoryType.SEMANTIC
+    meta: Meta = NO_META
+    entry_id: EntryId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """UPDATE: replace the whole content of an entry; `meta` None keeps the old one."""
+
+    entry_id: EntryId
+    content: str
+    meta: Meta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """DELETE: remove an entry. Its history stays in the journal."""
+
+    entry_id: EntryId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noop:
+    """NOOP: leave the memory as it is; `entry_id` names the entry that already says it, if any."""
+
+    entry_id: EntryId | None = None
+
+
+MemoryOp = Insert | Update | Delete | Noop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Why a write happened: who asked for it, from which text, and what the model said.
+
+    `actor` is a role name ("manager"), "tool", "user" or "import". Everything else may be empty.
+    """
+
+    actor: str = "user"
+    source: str = ""
+    prompt: str = ""
+    model: str = ""
+    seed: int | None = None
+    raw_output: str = ""
+
+
+DIRECT = Provenance()
+
+
+class ReceiptStatus(StrEnum):
+    """What became of an operation."""
+
+    APPLIED = "applied"
+    """The memory changed (for `Noop`: the decision was recorded)."""
+    FAILED = "failed"
+    """Nothing changed; `Receipt.error` says why, in words a model can act on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The answer to one operation. `seq` is its journal record, counted from 1; None when it failed."""
+
+    op: MemoryOp
+    status: ReceiptStatus
+    seq: int | None = None
+    entry_id: EntryId | None = None
+    before: MemoryEntry | None = None
+    after: MemoryEntry | None = None
+    error: str | None = None
+
+    @property
+    def applied(self) -> bool:
+        """Whether the operation was carried out."""
+        return self.status is ReceiptStatus.APPLIED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A retrieved entry. `score` is what the list is ordered by, higher is better.
+
+    `lexical` is the raw BM25 score (≥ 0), `semantic` the cosine (in [-1, 1]); None where the method
+    did not compute it.
+    """
+
+    entry: MemoryEntry
+    score: float
+    lexical: float | None = None
+    semantic: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryState:
+    """The short-term memory: a running summary and pinned notes, held within `budget` tokens.
+
+    Notes are short lines that the summarizer must not rewrite (a goal, an instruction); they count
+    against the same budget.
+    """
+
+    text: str = ""
+    notes: tuple[str, ...] = field(default=())
+    budget: int = 512

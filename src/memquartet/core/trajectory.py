@@ -1,0 +1,132 @@
+"""What a rollout leaves behind: turns, trajectories and the episode, all plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from memquartet.core.memory import EntryId, Fact, MemoryState, Receipt
+from memquartet.core.messages import Message, ToolCall
+
+NO_CONFIG: Mapping[str, object] = MappingProxyType({})
+
+
+class Role(StrEnum):
+    """Who is speaking: the four agents."""
+
+    EXTRACTOR = "extractor"
+    MANAGER = "manager"
+    SUMMARIZER = "summarizer"
+    ANSWERER = "answerer"
+
+
+class TurnStatus(StrEnum):
+    """Whether a model's output said what its role has to say."""
+
+    OK = "ok"
+    """Parsed as it stood."""
+    REPAIRED = "repaired"
+    """Parsed after bounded repair, or with some parts missing; `Turn.errors` says what."""
+    INVALID = "invalid"
+    """Not usable; the errors went back to the model, or the attempt limit was reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One model call: what went in, what came out, and what we made of it.
+
+    `output_ids` and `logprobs` (nats, one for each output token) are None where the backend does not
+    give them. `parsed` is the JSON-ready result. `attempt` counts from 0 within one role's task;
+    `seconds` is wall time of the call.
+    """
+
+    role: Role
+    messages: tuple[Message, ...]
+    output: str
+    status: TurnStatus
+    model: str = ""
+    seed: int | None = None
+    attempt: int = 0
+    tool_calls: tuple[ToolCall, ...] = ()
+    prompt_ids: tuple[int, ...] | None = None
+    output_ids: tuple[int, ...] | None = None
+    logprobs: tuple[float, ...] | None = None
+    parsed: object = None
+    errors: tuple[str, ...] = ()
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    finish_reason: str = "stop"
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """The world failed (server, disk): the trajectory is masked from training, never scored 0."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """The model calls of one unit of work, in order."""
+
+    turns: tuple[Turn, ...] = ()
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactOutcome:
+    """What became of one important fact: the entries shown with it and the receipt it ended in.
+
+    `defaulted` is set when the manager gave no usable decision and the program fell back to ADD.
+    """
+
+    fact: Fact
+    candidates: tuple[EntryId, ...]
+    receipt: Receipt
+    defaulted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryStep:
+    """One chunk read: the facts found, what became of them, and the state afterwards.
+
+    `seq` is the journal's last record after the step, so that a counterfactual can start from there.
+    """
+
+    index: int
+    facts: tuple[Fact, ...]
+    outcomes: tuple[FactOutcome, ...]
+    state: MemoryState
+    seq: int
+    trajectory: Trajectory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One question answered with the memory frozen. `text` is None when the world failed."""
+
+    question_id: str
+    text: str | None
+    hits: tuple[EntryId, ...]
+    trajectory: Trajectory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """One sample, lived through. `config` holds the settings and seed that made it."""
+
+    sample_id: str
+    system: str
+    steps: tuple[MemoryStep, ...]
+    answers: tuple[Answer, ...]
+    seed: int = 0
+    config: Mapping[str, object] = NO_CONFIG
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """Every model call in order: first the chunks', then the questions'."""
+        return tuple(turn for part in (*self.steps, *self.answers) for turn in part.trajectory.turns)

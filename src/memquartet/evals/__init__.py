@@ -1,0 +1,1 @@
+"""Running a benchmark over a system, with results that resume."""

@@ -1,0 +1,1 @@
+"""Running an episode: values carried between the agents and the store."""

@@ -1,0 +1,1 @@
+"""Answer and retrieval metrics, one function each, shared by reward and evaluation."""

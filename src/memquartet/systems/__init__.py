@@ -1,0 +1,1 @@
+"""Memory systems that run under the same harness: the quartet and the baselines."""

@@ -1,0 +1,1 @@
+"""Plain text work: token counting, chunking, index terms."""

@@ -1,0 +1,1 @@
+"""The memory as tools that a language model calls."""
