@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NewType
+from typing import Literal, NewType
 
 EntryId = NewType("EntryId", str)
 
@@ -71,6 +71,7 @@ class MemoryEntry:
 class Insert:
     """ADD: store a new entry. `entry_id` is given only when a journal is replayed or imported."""
 
+    kind: Literal["insert"] = "insert"
     content: str
     memory_type: MemoryType = MemoryType.SEMANTIC
     meta: Meta = NO_META
@@ -81,6 +82,7 @@ class Insert:
 class Update:
     """UPDATE: replace the whole content of an entry; `meta` None keeps the old one."""
 
+    kind: Literal["update"] = "update"
     entry_id: EntryId
     content: str
     meta: Meta | None = None
@@ -90,6 +92,7 @@ class Update:
 class Delete:
     """DELETE: remove an entry. Its history stays in the journal."""
 
+    kind: Literal["delete"] = "delete"
     entry_id: EntryId
 
 
@@ -97,6 +100,7 @@ class Delete:
 class Noop:
     """NOOP: leave the memory as it is; `entry_id` names the entry that already says it, if any."""
 
+    kind: Literal["noop"] = "noop"
     entry_id: EntryId | None = None
 
 
@@ -107,11 +111,14 @@ MemoryOp = Insert | Update | Delete | Noop
 class Provenance:
     """Why a write happened: who asked for it, from which text, and what the model said.
 
-    `actor` is a role name ("manager"), "tool", "user" or "import". Everything else may be empty.
+    `actor` is a role name ("manager"), "tool", "user" or "import". `origin` names the place of the text
+    in its source ("b2:3f…#12" is chunk 12 of a file), by which an interrupted ingest resumes.
+    Everything else may be empty.
     """
 
     actor: str = "user"
     source: str = ""
+    origin: str = ""
     prompt: str = ""
     model: str = ""
     seed: int | None = None

@@ -77,16 +77,32 @@ class Trajectory:
     failure: Failure | None = None
 
 
+class Decision(StrEnum):
+    """What the manager decides about a fact."""
+
+    ADD = "ADD"
+    """Store it as a new entry."""
+    UPDATE = "UPDATE"
+    """Replace the whole content of a shown entry."""
+    DELETE = "DELETE"
+    """Remove a shown entry. The fact takes its place unless the manager says that nothing should."""
+    NOOP = "NOOP"
+    """The memory already says it. A negative signal for the extractor that proposed the fact."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactOutcome:
-    """What became of one important fact: the entries shown with it and the receipt it ended in.
+    """What became of one important fact.
 
-    `defaulted` is set when the manager gave no usable decision and the program fell back to ADD.
+    `candidates` are the entries shown with it, `receipts` the operations it ended in (a DELETE may be
+    followed by an insert). `defaulted` is set when the manager's decision could not be used and the program
+    stored the fact as new, so that nothing is dropped in silence.
     """
 
     fact: Fact
     candidates: tuple[EntryId, ...]
-    receipt: Receipt
+    decision: Decision
+    receipts: tuple[Receipt, ...]
     defaulted: bool = False
 
 
