@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Literal, NewType
 
 EntryId = NewType("EntryId", str)
 
 MetaValue = str | int | float | bool | None
 Meta = Mapping[str, MetaValue]
-NO_META: Meta = MappingProxyType({})
 
 
 class MemoryType(StrEnum):
@@ -62,7 +60,7 @@ class MemoryEntry:
     memory_type: MemoryType
     content: str
     scope: Scope = EVERYWHERE
-    meta: Meta = NO_META
+    meta: Meta = field(default_factory=dict)
     created_at: datetime
     updated_at: datetime
 
@@ -74,7 +72,7 @@ class Insert:
     kind: Literal["insert"] = "insert"
     content: str
     memory_type: MemoryType = MemoryType.SEMANTIC
-    meta: Meta = NO_META
+    meta: Meta = field(default_factory=dict)
     entry_id: EntryId | None = None
 
 
@@ -178,5 +176,5 @@ class MemoryState:
     """
 
     text: str = ""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     budget: int = 512

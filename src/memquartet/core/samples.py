@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
-
-NO_EXTRA: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +37,7 @@ class Question:
     category: str = ""
     evidence: tuple[str, ...] = ()
     time: datetime | None = None
-    extra: Mapping[str, object] = NO_EXTRA
+    extra: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,4 +52,4 @@ class Sample:
     questions: tuple[Question, ...]
     source: str = ""
     metric: str = "f1"
-    extra: Mapping[str, object] = NO_EXTRA
+    extra: Mapping[str, object] = field(default_factory=dict)

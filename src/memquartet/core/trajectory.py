@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
 from memquartet.core.memory import EntryId, Fact, MemoryState, Receipt
 from memquartet.core.messages import Message, ToolCall
-
-NO_CONFIG: Mapping[str, object] = MappingProxyType({})
 
 
 class Role(StrEnum):
@@ -140,9 +137,13 @@ class Episode:
     steps: tuple[MemoryStep, ...]
     answers: tuple[Answer, ...]
     seed: int = 0
-    config: Mapping[str, object] = NO_CONFIG
+    config: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def turns(self) -> tuple[Turn, ...]:
         """Every model call in order: first the chunks', then the questions'."""
-        return tuple(turn for part in (*self.steps, *self.answers) for turn in part.trajectory.turns)
+        trajectories = (
+            *(step.trajectory for step in self.steps),
+            *(answer.trajectory for answer in self.answers),
+        )
+        return tuple(turn for trajectory in trajectories for turn in trajectory.turns)

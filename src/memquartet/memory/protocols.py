@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +16,6 @@ from memquartet.core.memory import EVERYWHERE, MemoryType, MetaValue, Scope
 Vectors = NDArray[np.float32]
 WhereValue = MetaValue | Sequence[MetaValue]
 Where = Mapping[str, WhereValue]
-NO_WHERE: Where = MappingProxyType({})
 
 
 class SearchMethod(StrEnum):
@@ -41,7 +39,7 @@ class Filters:
 
     scope: Scope = EVERYWHERE
     memory_types: frozenset[MemoryType] = frozenset(MemoryType)
-    where: Where = NO_WHERE
+    where: Where = field(default_factory=dict)
     created_from: datetime | None = None
     created_until: datetime | None = None
 
