@@ -1,0 +1,50 @@
+"""The answerer: memory state, retrieved memories and a question in, a short answer out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from memquartet.agents.base import AgentSettings, Reading, Reply, Task, ask, render_prompt, shipped_prompt
+from memquartet.agents.rendering import in_time_order, memory_line
+from memquartet.core.memory import Hit, MemoryState
+from memquartet.core.samples import Question
+from memquartet.core.trajectory import Role, TurnStatus
+from memquartet.llm.protocols import ChatModel, Completion, Sampling
+
+_MARK = re.compile(r"\**answer\s*:\**\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answerer:
+    """Asks a model for the answer to a question."""
+
+    model: ChatModel
+    settings: AgentSettings = field(default_factory=lambda: AgentSettings(sampling=Sampling(max_tokens=64)))
+
+    async def answer(
+        self, question: Question, hits: Sequence[Hit], state: MemoryState, *, task: Task
+    ) -> Reply[str]:
+        """The answer's text; None when the model stayed silent.
+
+        Memories are shown oldest first with the date they are about, so that the newest stands last.
+        """
+        known = "\n".join([*state.notes, state.text]).strip()
+        values = {
+            "state": f"Context: {known}\n" if known else "",
+            "memories": "\n".join(f"- {memory_line(hit.entry)}" for hit in in_time_order(hits)) or "(none)",
+            "question": question.text,
+        }
+        messages = render_prompt(self.settings.prompt or shipped_prompt("answerer"), values)
+        return await ask(self.model, Role.ANSWERER, messages, read_answer, task=task, settings=self.settings)
+
+
+def read_answer(completion: Completion) -> Reading[str]:
+    """The text behind the last "Answer:" if there is one (Memory-R1's form), else all of it."""
+    text = completion.text.strip()
+    *_, answer = _MARK.split(text)
+    answer = (answer.strip() or text).strip()
+    if not answer:
+        return Reading(value=None, status=TurnStatus.INVALID, errors=("the answer is empty",))
+    return Reading(value=answer, status=TurnStatus.OK, parsed=answer)

@@ -1,0 +1,45 @@
+"""How stored memories are shown to a model: one line each, with the date they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from memquartet.core.memory import EntryId, Hit, MemoryEntry
+
+TIME_KEY = "time"
+"""The meta key that holds when something was said or happened (ISO 8601); the store's own times are when it was written."""
+
+
+def memory_line(entry: MemoryEntry) -> str:
+    """`(2023-05-08) content`, or the content alone when its date is unknown. Line breaks become spaces."""
+    time = entry.meta.get(TIME_KEY)
+    content = " ".join(entry.content.split())
+    return f"({str(time)[:10]}) {content}" if time else content
+
+
+def in_time_order(hits: Iterable[Hit]) -> list[Hit]:
+    """Oldest first by event time, then by the time of writing; hits without an event time come first."""
+    return sorted(hits, key=lambda hit: (str(hit.entry.meta.get(TIME_KEY, "")), hit.entry.updated_at))
+
+
+class ShortIds:
+    """Store ids as "0", "1", … in the order of first sight: short to write, and nothing else can be named.
+
+    A model that sees only short ids cannot touch an entry that was not shown to it.
+    """
+
+    def __init__(self) -> None:
+        self._shorts: dict[EntryId, str] = {}
+
+    def of(self, entry_id: EntryId) -> str:
+        """The short id of an entry, given out at first sight."""
+        return self._shorts.setdefault(entry_id, str(len(self._shorts)))
+
+    def resolve(self, short: str) -> EntryId | None:
+        """The entry behind a short id; None when it was not shown."""
+        return next((entry_id for entry_id, known in self._shorts.items() if known == short), None)
+
+    @property
+    def shown(self) -> Sequence[str]:
+        """Every short id given out, in order."""
+        return list(self._shorts.values())

@@ -1,0 +1,283 @@
+"""Running an episode: chunks are read in order, then the questions are asked with the memory frozen.
+
+The agents never meet each other nor the store; this module carries values between them:
+
+    chunk → facts → (important: retrieve → decide → apply) and (unimportant: fold → state) → next chunk
+    question → retrieve → answer
+
+A model's mistake stays in the trajectory and the episode goes on. When the world fails (server, disk) the unit
+of work is marked with the failure; a chunk that could not be read ends the reading, and its questions are left
+unanswered rather than answered from half a memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TypeVar
+
+from memquartet.agents.base import Reply, Task, derive_seed
+from memquartet.agents.manager import FactDecision
+from memquartet.agents.rendering import TIME_KEY
+from memquartet.agents.team import Team
+from memquartet.core.memory import EVERYWHERE, Fact, Hit, Insert, Meta, MetaValue, Provenance, Receipt, Scope
+from memquartet.core.samples import Chunk, Question, Sample
+from memquartet.core.trajectory import (
+    Answer,
+    Episode,
+    FactOutcome,
+    Failure,
+    MemoryStep,
+    Trajectory,
+    Turn,
+)
+from memquartet.errors import WorldError
+from memquartet.memory.memory import Memory
+from memquartet.memory.protocols import Filters, SearchMethod
+
+T = TypeVar("T")
+U = TypeVar("U")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeSettings:
+    """How memories are retrieved: how many for each fact and for each question, and by which method."""
+
+    fact_top_k: int = 3
+    answer_top_k: int = 10
+    method: SearchMethod = SearchMethod.HYBRID
+
+
+DEFAULT_SETTINGS = EpisodeSettings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """A team at work on one memory. `scope` is whose memory it writes and reads."""
+
+    team: Team
+    memory: Memory
+    settings: EpisodeSettings = DEFAULT_SETTINGS
+    scope: Scope = EVERYWHERE
+    seed: int = 0
+
+    async def read_chunk(self, chunk: Chunk, *, origin: str = "") -> MemoryStep:
+        """Let the team read one chunk; its operations and its new state enter the memory in one transaction.
+
+        Args:
+            chunk: what to read.
+            origin: the chunk's place in its source, written into the journal.
+        """
+        work = _Work(seed=derive_seed(self.seed, "chunk", chunk.index))
+        facts: tuple[Fact, ...] = ()
+        outcomes: tuple[FactOutcome, ...] = ()
+        failure = None
+        try:
+            facts = (await self.team.extractor.extract(chunk, task=work.task())).value or ()
+            outcomes = await self._remember(chunk, facts, work, origin)
+        except WorldError as error:
+            failure = _failure(error)
+        return MemoryStep(
+            index=chunk.index,
+            facts=facts,
+            outcomes=outcomes,
+            state=self.memory.state(self.scope),
+            seq=self.memory.seq,
+            trajectory=Trajectory(turns=tuple(work.turns), failure=failure),
+        )
+
+    async def answer(self, question: Question) -> Answer:
+        """Answer one question; nothing is written."""
+        work = _Work(seed=derive_seed(self.seed, "question", question.question_id))
+        hits: Sequence[Hit] = ()
+        text, failure = None, None
+        try:
+            (hits,) = await self._search([question.text], self.settings.answer_top_k)
+            reply = await self.team.answerer.answer(
+                question, hits, self.memory.state(self.scope), task=work.task()
+            )
+            text = reply.value or ""
+        except WorldError as error:
+            failure = _failure(error)
+        return Answer(
+            question_id=question.question_id,
+            text=text,
+            hits=tuple(hit.entry.entry_id for hit in hits),
+            trajectory=Trajectory(turns=tuple(work.turns), failure=failure),
+        )
+
+    async def _remember(
+        self, chunk: Chunk, facts: Sequence[Fact], work: _Work, origin: str
+    ) -> tuple[FactOutcome, ...]:
+        """Decide about the important facts and fold the others, at the same time; then write both."""
+        important = [fact for fact in facts if fact.important]
+        unimportant = [fact for fact in facts if not fact.important]
+        state = self.memory.state(self.scope)
+        deciding = work.branch()
+        folding = work.branch()
+        decided, folded = await _both(
+            self._decide(chunk, important, deciding) if important else None,
+            self.team.summarizer.fold(state, unimportant, task=folding.task()) if unimportant else None,
+        )
+        work.turns += [*deciding.turns, *folding.turns]
+        return await _off_loop(self.memory, lambda: self._write(chunk, decided, folded, origin))
+
+    async def _decide(
+        self, chunk: Chunk, important: Sequence[Fact], work: _Work
+    ) -> Reply[tuple[FactDecision, ...]]:
+        hits = await self._search([fact.text for fact in important], self.settings.fact_top_k)
+        return await self.team.manager.decide(important, hits, meta=_meta(chunk), task=work.task())
+
+    async def _search(self, queries: Sequence[str], top_k: int) -> Sequence[Sequence[Hit]]:
+        filters = Filters(scope=self.scope)
+        method = self.settings.method
+        return await _off_loop(
+            self.memory,
+            lambda: self.memory.search_many(queries, top_k, filters=filters, method=method),
+        )
+
+    def _write(
+        self,
+        chunk: Chunk,
+        decided: Reply[tuple[FactDecision, ...]] | None,
+        folded: Reply[str] | None,
+        origin: str,
+    ) -> tuple[FactOutcome, ...]:
+        outcomes: list[FactOutcome] = []
+        with self.memory.transaction():
+            if decided is not None:
+                why = _provenance(chunk, decided.turn, origin)
+                outcomes.extend(self._carry_out(decision, why) for decision in decided.value or ())
+            if folded is not None and folded.value is not None:
+                self.memory.set_state(
+                    folded.value, scope=self.scope, provenance=_provenance(chunk, folded.turn, origin)
+                )
+        return tuple(outcomes)
+
+    def _carry_out(self, decision: FactDecision, why: Provenance) -> FactOutcome:
+        """Apply one decision; where the store refuses (an entry vanished meanwhile) the fact is stored as new."""
+        receipts = self.memory.apply(decision.ops, scope=self.scope, provenance=why)
+        refused = not all(receipt.applied for receipt in receipts)
+        if refused:
+            new = Insert(content=decision.fact.text, memory_type=decision.fact.memory_type)
+            receipts = [*receipts, *self.memory.apply([new], scope=self.scope, provenance=why)]
+        return FactOutcome(
+            fact=decision.fact,
+            candidates=decision.candidates,
+            decision=decision.decision,
+            receipts=tuple[Receipt, ...](receipts),
+            defaulted=decision.defaulted or refused,
+        )
+
+
+async def run_episode(
+    sample: Sample,
+    team: Team,
+    memory: Memory,
+    *,
+    settings: EpisodeSettings = DEFAULT_SETTINGS,
+    scope: Scope = EVERYWHERE,
+    seed: int = 0,
+    on_progress: Callable[[str], None] = lambda _: None,
+) -> Episode:
+    """Live through one sample: read its chunks in order, then answer its questions concurrently.
+
+    Episodes share nothing but the models; run as many at once as you like with `asyncio.gather`.
+
+    Args:
+        sample: chunks and questions.
+        team: the four agents.
+        memory: an empty memory, or one to go on from. The questions do not change it.
+        settings: retrieval.
+        scope: whose memory it is.
+        seed: equal seeds and a deterministic model give equal episodes.
+        on_progress: called with "chunk" or "question" after each finished unit.
+    """
+    rollout = Rollout(team=team, memory=memory, settings=settings, scope=scope, seed=seed)
+    steps: list[MemoryStep] = []
+    for chunk in sample.chunks:
+        steps.append(await rollout.read_chunk(chunk, origin=f"{sample.sample_id}#{chunk.index}"))
+        on_progress("chunk")
+        if steps[-1].trajectory.failure:
+            break
+    broken = steps[-1].trajectory.failure if steps else None
+
+    async def answer(question: Question) -> Answer:
+        given = unanswered(question, broken) if broken else await rollout.answer(question)
+        on_progress("question")
+        return given
+
+    return Episode(
+        sample_id=sample.sample_id,
+        system="quartet",
+        steps=tuple(steps),
+        answers=tuple(await asyncio.gather(*map(answer, sample.questions))),
+        seed=seed,
+        config={**asdict(settings), **asdict(scope)},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """One unit of work: its seed, and the turns made so far."""
+
+    seed: int
+    turns: list[Turn] = field(default_factory=list)
+
+    def task(self) -> Task:
+        return Task(seed=self.seed, record=self.turns.append)
+
+    def branch(self) -> _Work:
+        return _Work(seed=self.seed)
+
+
+async def _off_loop(memory: Memory, call: Callable[[], T]) -> T:
+    """Run a store call; one that may wait for a disk or a server runs in a thread, so that no episode waits."""
+    return await asyncio.to_thread(call) if memory.blocking else call()
+
+
+async def _both(first: Awaitable[T] | None, second: Awaitable[U] | None) -> tuple[T | None, U | None]:
+    """Await two at once; the first error cancels the other and is raised as it is."""
+
+    async def one(awaitable: Awaitable[V] | None) -> V | None:
+        return None if awaitable is None else await awaitable
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            left, right = group.create_task(one(first)), group.create_task(one(second))
+    except* WorldError as errors:
+        raise errors.exceptions[0] from None
+    return left.result(), right.result()
+
+
+def _failure(error: WorldError) -> Failure:
+    return Failure(kind=type(error).__name__, message=str(error))
+
+
+def unanswered(question: Question, failure: Failure) -> Answer:
+    """The answer that was never given: no text, and the failure that prevented it."""
+    return Answer(
+        question_id=question.question_id, text=None, hits=(), trajectory=Trajectory(failure=failure)
+    )
+
+
+def _meta(chunk: Chunk) -> Meta:
+    """What an entry keeps of the chunk it came from: its number, and when it was said."""
+    meta: dict[str, MetaValue] = {"chunk": chunk.index}
+    if chunk.time:
+        meta[TIME_KEY] = chunk.time.isoformat()
+    return meta
+
+
+def _provenance(chunk: Chunk, turn: Turn, origin: str) -> Provenance:
+    return Provenance(
+        actor=turn.role,
+        source=chunk.text,
+        origin=origin,
+        prompt="\n\n".join(message.content for message in turn.messages),
+        model=turn.model,
+        seed=turn.seed,
+        raw_output=turn.output,
+    )
