@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,7 +53,7 @@ def test_every_pack_keeps_the_budget(
 @given(utterances, budgets)
 def test_the_next_piece_would_not_have_fitted_into_a_closed_pack(given_texts: list[str], budget: int) -> None:
     packs = list(pack(given_texts, budget=budget, count=len))
-    for before, after in zip(packs, packs[1:], strict=False):
+    for before, after in pairwise(packs):
         assert len(before.text()) + 1 + len(after.pieces[0].text) > budget
 
 

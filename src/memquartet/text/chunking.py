@@ -21,8 +21,9 @@ _COUNTED_WHOLE = 16_384
 _FULL = 0.9
 # The look-behind starts a match only at the head of a run of dots: without it a long run is quadratic.
 _SENTENCE_END = re.compile(
-    r"""(?<![.!?…])[.!?…]++["'”’)\]]*+\s++ | [。！？]++["”’」』）]*+\s*+ | \n++""", re.VERBOSE
-)  # fmt: skip
+    r"""(?<![.!?…])[.!?…]++["'”’)\]]*+\s++ | [。！？]++["”’」』）]*+\s*+ | \n++""",  # noqa: RUF001 (Chinese)
+    re.VERBOSE,
+)
 _LAST_SPACE = re.compile(r"\s(?=\S*\Z)")
 
 
