@@ -113,7 +113,8 @@ async def ask(
     Raises:
         ModelServerError: the server gave no usable reply; turns recorded so far stay recorded.
     """
-    for attempt in range(max(1, settings.max_attempts)):
+    attempt = 0
+    while True:
         seed = derive_seed(task.seed, role, attempt)
         request = ChatRequest(
             messages=messages,
@@ -144,10 +145,10 @@ async def ask(
             seconds=time.perf_counter() - started,
         )
         task.record(turn)
-        if reading.status is not TurnStatus.INVALID:
-            break
+        attempt += 1
+        if reading.status is not TurnStatus.INVALID or attempt >= settings.max_attempts:
+            return Reply(value=reading.value, turn=turn)
         messages = (*messages, _echo(completion), _complaint(reading.errors))
-    return Reply(value=reading.value, turn=turn)
 
 
 def _echo(completion: Completion) -> Message:

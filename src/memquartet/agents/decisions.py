@@ -12,12 +12,13 @@ a DELETE is stored in the place of what was removed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memquartet.core.messages import ToolCall
 from memquartet.core.trajectory import Decision
-from memquartet.llm.parsing import parse_json, parse_tool_calls
+from memquartet.llm.parsing import parse_json
+from memquartet.llm.tool_calls import ParsedCall, parse_tool_calls
 from memquartet.text.terms import index_terms
 
 _WORDS = {
@@ -69,7 +70,7 @@ def read_choices(
     """
     tool_calls = parse_tool_calls(output, calls)
     if tool_calls.calls:
-        return _matched(_from_tools(tool_calls.calls_by_name), facts, shown, list(tool_calls.errors))
+        return _matched(_from_tools(tool_calls.calls), facts, shown, list(tool_calls.errors))
     outcome = parse_json(output)
     errors = list(outcome.errors)
     value = outcome.value
@@ -136,16 +137,16 @@ def _from_event(item: object, errors: list[str]) -> Choice | None:
     return Choice(decision=decision, short=short, text=_text(item.get("text")))
 
 
-def _from_tools(calls: Sequence[tuple[str, Mapping[str, object]]]) -> list[Choice | None]:
+def _from_tools(calls: Sequence[ParsedCall]) -> list[Choice | None]:
     """Tool calls as choices; calls of other tools are left to the tool executor and count for nothing here."""
     return [
         Choice(
-            decision=_TOOLS[name],
-            short=_short(arguments.get("memory_id")),
-            text=_text(arguments.get("content", arguments.get("new_content"))),
+            decision=_TOOLS[call.name],
+            short=_short(call.arguments.get("memory_id")),
+            text=_text(call.arguments.get("content", call.arguments.get("new_content"))),
         )
-        for name, arguments in calls
-        if name in _TOOLS
+        for call in calls
+        if call.name in _TOOLS
     ]
 
 

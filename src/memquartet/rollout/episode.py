@@ -121,7 +121,7 @@ class Rollout:
             self._decide(chunk, important, deciding) if important else None,
             self.team.summarizer.fold(state, unimportant, task=folding.task()) if unimportant else None,
         )
-        work.turns += [*deciding.turns, *folding.turns]
+        work.turns.extend([*deciding.turns, *folding.turns])
         return await _off_loop(self.memory, lambda: self._write(chunk, decided, folded, origin))
 
     async def _decide(
