@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from memquartet.core.memory import EntryId, Hit, MemoryEntry
-
-TIME_KEY = "time"
-"""The meta key that holds when something was said or happened (ISO 8601); the store's own times are when it was written."""
+from memquartet.memory.limits import SAID_AT
 
 
 def memory_line(entry: MemoryEntry) -> str:
     """`(2023-05-08) content`, or the content alone when its date is unknown. Line breaks become spaces."""
-    time = entry.meta.get(TIME_KEY)
+    time = entry.meta.get(SAID_AT)
     content = " ".join(entry.content.split())
     return f"({str(time)[:10]}) {content}" if time else content
 
 
 def in_time_order(hits: Iterable[Hit]) -> list[Hit]:
     """Oldest first by event time, then by the time of writing; hits without an event time come first."""
-    return sorted(hits, key=lambda hit: (str(hit.entry.meta.get(TIME_KEY, "")), hit.entry.updated_at))
+    return sorted(hits, key=lambda hit: (str(hit.entry.meta.get(SAID_AT, "")), hit.entry.updated_at))
 
 
 class ShortIds:

@@ -19,7 +19,6 @@ from typing import TypeVar
 
 from memquartet.agents.base import Reply, Task, derive_seed
 from memquartet.agents.manager import FactDecision
-from memquartet.agents.rendering import TIME_KEY
 from memquartet.agents.team import Team
 from memquartet.core.memory import EVERYWHERE, Fact, Hit, Insert, Meta, MetaValue, Provenance, Receipt, Scope
 from memquartet.core.samples import Chunk, Question, Sample
@@ -33,6 +32,7 @@ from memquartet.core.trajectory import (
     Turn,
 )
 from memquartet.errors import WorldError
+from memquartet.memory.limits import SAID_AT
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Filters, SearchMethod
 
@@ -117,11 +117,13 @@ class Rollout:
         state = self.memory.state(self.scope)
         deciding = work.branch()
         folding = work.branch()
-        decided, folded = await _both(
-            self._decide(chunk, important, deciding) if important else None,
-            self.team.summarizer.fold(state, unimportant, task=folding.task()) if unimportant else None,
-        )
-        work.turns.extend([*deciding.turns, *folding.turns])
+        try:
+            decided, folded = await _both(
+                self._decide(chunk, important, deciding) if important else None,
+                self.team.summarizer.fold(state, unimportant, task=folding.task()) if unimportant else None,
+            )
+        finally:
+            work.turns.extend([*deciding.turns, *folding.turns])
         return await _off_loop(self.memory, lambda: self._write(chunk, decided, folded, origin))
 
     async def _decide(
@@ -267,7 +269,7 @@ def _meta(chunk: Chunk) -> Meta:
     """What an entry keeps of the chunk it came from: its number, and when it was said."""
     meta: dict[str, MetaValue] = {"chunk": chunk.index}
     if chunk.time:
-        meta[TIME_KEY] = chunk.time.isoformat()
+        meta[SAID_AT] = chunk.time.isoformat()
     return meta
 
 
