@@ -1,11 +1,20 @@
-"""How stored memories are shown to a model: one line each, with the date they are about."""
+"""How stored memories are shown to a model: one line each, with the date when they were said."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from memquartet.core.memory import EntryId, Hit, MemoryEntry
+from memquartet.core.memory import EntryId, Hit, MemoryEntry, Meta, MetaValue
+from memquartet.core.samples import Chunk
 from memquartet.memory.limits import SAID_AT
+
+
+def chunk_meta(chunk: Chunk) -> Meta:
+    """What an entry keeps of the chunk it came from: its number, and when it was said."""
+    meta: dict[str, MetaValue] = {"chunk": chunk.index}
+    if chunk.time:
+        meta[SAID_AT] = chunk.time.isoformat()
+    return meta
 
 
 def memory_line(entry: MemoryEntry) -> str:

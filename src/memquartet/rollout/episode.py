@@ -19,8 +19,9 @@ from typing import TypeVar
 
 from memquartet.agents.base import Reply, Task, derive_seed
 from memquartet.agents.manager import FactDecision
+from memquartet.agents.rendering import chunk_meta
 from memquartet.agents.team import Team
-from memquartet.core.memory import EVERYWHERE, Fact, Hit, Insert, Meta, MetaValue, Provenance, Receipt, Scope
+from memquartet.core.memory import EVERYWHERE, Fact, Hit, Insert, Provenance, Receipt, Scope
 from memquartet.core.samples import Chunk, Question, Sample
 from memquartet.core.trajectory import (
     Answer,
@@ -32,13 +33,14 @@ from memquartet.core.trajectory import (
     Turn,
 )
 from memquartet.errors import WorldError
-from memquartet.memory.limits import SAID_AT
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Filters, SearchMethod
 
 T = TypeVar("T")
 U = TypeVar("U")
 V = TypeVar("V")
+Progress = Callable[[str], None]
+"""Called with "chunk" or "question" after each finished unit of work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,18 @@ class Rollout:
             trajectory=Trajectory(turns=tuple(work.turns), failure=failure),
         )
 
+    async def answer_all(
+        self, questions: Sequence[Question], on_progress: Progress = lambda _: None
+    ) -> tuple[Answer, ...]:
+        """Answer questions concurrently; the answers stand in the questions' order."""
+
+        async def one(question: Question) -> Answer:
+            answer = await self.answer(question)
+            on_progress("question")
+            return answer
+
+        return tuple(await asyncio.gather(*map(one, questions)))
+
     async def _remember(
         self, chunk: Chunk, facts: Sequence[Fact], work: _Work, origin: str
     ) -> tuple[FactOutcome, ...]:
@@ -130,7 +144,7 @@ class Rollout:
         self, chunk: Chunk, important: Sequence[Fact], work: _Work
     ) -> Reply[tuple[FactDecision, ...]]:
         hits = await self._search([fact.text for fact in important], self.settings.fact_top_k)
-        return await self.team.manager.decide(important, hits, meta=_meta(chunk), task=work.task())
+        return await self.team.manager.decide(important, hits, meta=chunk_meta(chunk), task=work.task())
 
     async def _search(self, queries: Sequence[str], top_k: int) -> Sequence[Sequence[Hit]]:
         filters = Filters(scope=self.scope)
@@ -182,7 +196,7 @@ async def run_episode(
     settings: EpisodeSettings = DEFAULT_SETTINGS,
     scope: Scope = EVERYWHERE,
     seed: int = 0,
-    on_progress: Callable[[str], None] = lambda _: None,
+    on_progress: Progress = lambda _: None,
 ) -> Episode:
     """Live through one sample: read its chunks in order, then answer its questions concurrently.
 
@@ -195,7 +209,7 @@ async def run_episode(
         settings: retrieval.
         scope: whose memory it is.
         seed: equal seeds and a deterministic model give equal episodes.
-        on_progress: called with "chunk" or "question" after each finished unit.
+        on_progress: called after each finished unit of work.
     """
     rollout = Rollout(team=team, memory=memory, settings=settings, scope=scope, seed=seed)
     steps: list[MemoryStep] = []
@@ -205,17 +219,15 @@ async def run_episode(
         if steps[-1].trajectory.failure:
             break
     broken = steps[-1].trajectory.failure if steps else None
-
-    async def answer(question: Question) -> Answer:
-        given = unanswered(question, broken) if broken else await rollout.answer(question)
-        on_progress("question")
-        return given
-
+    if broken:
+        answers = tuple(unanswered(question, broken) for question in sample.questions)
+    else:
+        answers = await rollout.answer_all(sample.questions, on_progress)
     return Episode(
         sample_id=sample.sample_id,
         system="quartet",
         steps=tuple(steps),
-        answers=tuple(await asyncio.gather(*map(answer, sample.questions))),
+        answers=answers,
         seed=seed,
         config={**asdict(settings), **asdict(scope)},
     )
@@ -263,14 +275,6 @@ def unanswered(question: Question, failure: Failure) -> Answer:
     return Answer(
         question_id=question.question_id, text=None, hits=(), trajectory=Trajectory(failure=failure)
     )
-
-
-def _meta(chunk: Chunk) -> Meta:
-    """What an entry keeps of the chunk it came from: its number, and when it was said."""
-    meta: dict[str, MetaValue] = {"chunk": chunk.index}
-    if chunk.time:
-        meta[SAID_AT] = chunk.time.isoformat()
-    return meta
 
 
 def _provenance(chunk: Chunk, turn: Turn, origin: str) -> Provenance:
