@@ -13,7 +13,7 @@ a DELETE is stored in the place of what was removed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memquartet.core.messages import ToolCall
 from memquartet.core.trajectory import Decision
@@ -133,8 +133,12 @@ def _from_event(item: object, errors: list[str]) -> Choice | None:
             f'expected {{"id", "text", "event"}} with event ADD, UPDATE, DELETE or NONE: {str(item)[:80]!r}'
         )
         return None
-    short = None if decision is Decision.ADD else _short(item.get("id"))
-    return Choice(decision=decision, short=short, text=_text(item.get("text")))
+    # An ADD carries a made-up id, a DELETE the words that it removes: neither says anything here.
+    return Choice(
+        decision=decision,
+        short=None if decision is Decision.ADD else _short(item.get("id")),
+        text=None if decision is Decision.DELETE else _text(item.get("text")),
+    )
 
 
 def _from_tools(calls: Sequence[ParsedCall]) -> list[Choice | None]:
@@ -156,24 +160,29 @@ def _matched(
     """Give unnumbered choices to facts: first those that change something, by shared words, then the NOOPs."""
     by_fact: list[Choice | None] = [None] * len(facts)
     words = [frozenset(index_terms(fact)) for fact in facts]
-    for choice in (c for c in choices if c is not None and c.decision is not Decision.NOOP):
-        free = [
-            i
-            for i in range(len(facts))
-            if by_fact[i] is None and (choice.decision is Decision.ADD or choice.short in shown[i])
-        ]
+    changes = [c for c in choices if c is not None and c.decision is not Decision.NOOP]
+    for choice in sorted(changes, key=lambda c: c.decision is Decision.DELETE):
+        free = [i for i, taken in enumerate(by_fact) if _may_take(choice, taken, shown[i])]
         if not free:
-            errors.append(
-                f"{choice.decision} {choice.short or (choice.text or '')[:60]!r} belongs to no fact that is left"
-            )
+            named = choice.short or (choice.text or "")[:60]
+            errors.append(f"{choice.decision} {named!r} belongs to no fact that is left")
             continue
         wanted = frozenset(index_terms(choice.text or ""))
-        by_fact[max(free, key=lambda i: (_overlap(words[i], wanted), -i))] = choice
+        best = max(free, key=lambda i: (_overlap(words[i], wanted), -i))
+        added = by_fact[best]
+        by_fact[best] = choice if added is None else replace(choice, text=added.text)
     quiet = {c.short for c in choices if c is not None and c.decision is Decision.NOOP}
     for i, own in enumerate(shown):
         if by_fact[i] is None and own and quiet.issuperset(own):
             by_fact[i] = Choice(decision=Decision.NOOP, short=own[0])
     return ChoicesRead(by_fact=tuple(by_fact), errors=tuple(errors))
+
+
+def _may_take(choice: Choice, taken: Choice | None, shown: Sequence[str]) -> bool:
+    """Whether a fact can have this choice. A removal beside an ADD is one decision: the fact takes the place."""
+    if choice.decision is not Decision.ADD and choice.short not in shown:
+        return False
+    return taken is None or (choice.decision is Decision.DELETE and taken.decision is Decision.ADD)
 
 
 def _overlap(a: frozenset[str], b: frozenset[str]) -> float:
