@@ -1,17 +1,19 @@
 """Packs utterances into pieces within a token budget; no character is lost, doubled or moved.
 
 An utterance is kept whole where it fits the budget. One that does not is cut after a sentence, else after
-a word, else between characters. Text is counted about once when it has sentences and about three times
-when it has none, so that the work grows linearly with the input, also on one line of 50 MB.
+a word, else between characters. Every text is counted a few times at most, so that the work grows linearly
+with the input, also on one line of 50 MB.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from memquartet.errors import ConfigError
+from memquartet.text.tokens import default_counter
 
 CountTokens = Callable[[str], int]
 
@@ -25,6 +27,14 @@ _SENTENCE_END = re.compile(
     re.VERBOSE,
 )
 _LAST_SPACE = re.compile(r"\s(?=\S*\Z)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkSize:
+    """How much text is read in one go, and by whose count."""
+
+    tokens: int = 512
+    count: CountTokens = field(default_factory=lambda: default_counter().count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +56,34 @@ class Pack:
         return separator.join(piece.text for piece in self.pieces)
 
 
+class _Part(NamedTuple):
+    """A text that fits the budget, with its count and the utterance it belongs to."""
+
+    text: str
+    tokens: int
+    utterance: int = 0
+
+
 def pack(
     utterances: Iterable[str], *, budget: int, count: CountTokens, separator: str = "\n"
 ) -> Iterator[Pack]:
     """Fill packs greedily in order, each within `budget` tokens, separators included.
 
-    The parts' counts are added up, so the budget holds for every counter with
-    count(a + b) ≤ count(a) + count(b). A single character that is over the budget stands alone.
+    A single character that is over the budget stands alone. Utterances are taken one by one, as needed.
 
     Raises:
         ConfigError: `budget` < 1.
     """
     _check(budget)
-    return _fill(utterances, budget, count, count(separator) if separator else 0)
+    parts = (
+        part._replace(utterance=index)
+        for index, utterance in enumerate(utterances)
+        for part in _split(utterance, budget, count)
+    )
+    return (
+        Pack(pieces=tuple(Piece(index=part.utterance, text=part.text) for part in group))
+        for group, _ in _groups(parts, budget, count, separator)
+    )
 
 
 def split_text(text: str, *, budget: int, count: CountTokens) -> list[str]:
@@ -70,7 +95,7 @@ def split_text(text: str, *, budget: int, count: CountTokens) -> list[str]:
         ConfigError: `budget` < 1.
     """
     _check(budget)
-    return [part for part, _ in _split(text, budget, count)]
+    return [part.text for part in _split(text, budget, count)]
 
 
 def _check(budget: int) -> None:
@@ -78,43 +103,52 @@ def _check(budget: int) -> None:
         raise ConfigError(f"a chunk needs a budget of at least 1 token, got {budget}")
 
 
-def _fill(utterances: Iterable[str], budget: int, count: CountTokens, between: int) -> Iterator[Pack]:
-    pieces: list[Piece] = []
-    used = 0
-    for index, utterance in enumerate(utterances):
-        for text, tokens in _split(utterance, budget, count):
-            if pieces and used + between + tokens > budget:
-                yield Pack(pieces=tuple(pieces))
-                pieces, used = [], 0
-            used += tokens + (between if pieces else 0)
-            pieces.append(Piece(index=index, text=text))
-    if pieces:
-        yield Pack(pieces=tuple(pieces))
-
-
-def _split(text: str, budget: int, count: CountTokens) -> Iterator[tuple[str, int]]:
+def _split(text: str, budget: int, count: CountTokens) -> Iterator[_Part]:
     if len(text) <= _COUNTED_WHOLE:
         tokens = count(text)
         if tokens <= budget:
-            yield text, tokens
+            yield _Part(text, tokens)
             return
-    held: list[str] = []
+    for group, tokens in _groups(_sentence_parts(text, budget, count), budget, count, ""):
+        yield _Part("".join(part.text for part in group), tokens)
+
+
+def _groups(
+    parts: Iterable[_Part], budget: int, count: CountTokens, separator: str
+) -> Iterator[tuple[list[_Part], int]]:
+    """Runs of parts within the budget, with the count of each; the sum of the parts' counts guides."""
+    between = count(separator) if separator else 0
+    held: list[_Part] = []
     used = 0
-    for part, tokens in _sentence_parts(text, budget, count):
-        if held and used + tokens > budget:
-            yield "".join(held), used
-            held, used = [], 0
+    for part in parts:
+        while held and used + between + part.tokens > budget:
+            number, tokens = _fitting(held, budget, count, separator)
+            yield held[:number], tokens
+            held = held[number:]
+            used = sum(one.tokens for one in held) + between * max(len(held) - 1, 0)
+        used += part.tokens + (between if held else 0)
         held.append(part)
-        used += tokens
-    yield "".join(held), used
+    while held:
+        number, tokens = _fitting(held, budget, count, separator)
+        yield held[:number], tokens
+        held = held[number:]
 
 
-def _sentence_parts(text: str, budget: int, count: CountTokens) -> Iterator[tuple[str, int]]:
+def _fitting(held: list[_Part], budget: int, count: CountTokens, separator: str) -> tuple[int, int]:
+    """How many of the first parts fit together; a joined text can count a few tokens more than its parts."""
+    for number in range(len(held), 1, -1):
+        tokens = count(separator.join(part.text for part in held[:number]))
+        if tokens <= budget:
+            return number, tokens
+    return 1, held[0].tokens
+
+
+def _sentence_parts(text: str, budget: int, count: CountTokens) -> Iterator[_Part]:
     """Sentences with their counts; one that is over the budget comes as several parts."""
     for sentence in _sentences(text):
         tokens = count(sentence) if len(sentence) <= _COUNTED_WHOLE else budget + 1
         if tokens <= budget:
-            yield sentence, tokens
+            yield _Part(sentence, tokens)
         else:
             yield from _word_parts(sentence, budget, count)
 
@@ -128,7 +162,7 @@ def _sentences(text: str) -> Iterator[str]:
         yield text[start:]
 
 
-def _word_parts(text: str, budget: int, count: CountTokens) -> Iterator[tuple[str, int]]:
+def _word_parts(text: str, budget: int, count: CountTokens) -> Iterator[_Part]:
     """Cut at the last white space of the longest prefix that fits, else at its end."""
     start, guess = 0, budget
     while start < len(text):
@@ -137,7 +171,7 @@ def _word_parts(text: str, budget: int, count: CountTokens) -> Iterator[tuple[st
         if start + fits < len(text):
             space = _LAST_SPACE.search(part)
             part = part[: space.end()] if space else part
-        yield part, count(part)
+        yield _Part(part, count(part))
         start, guess = start + len(part), fits
 
 

@@ -1,0 +1,174 @@
+"""LoCoMo: long dated conversations of two people, with questions in five categories.
+
+Format and protocol: snap-research/locomo, `locomo10.json` and `task_eval/evaluation.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from memquartet.benchmarks.reading import Record, Row, checked, shown
+from memquartet.benchmarks.sessions import MONTHS, Utterance, date_time_text, session_chunks
+from memquartet.core.samples import Chunk, Question, Sample
+from memquartet.errors import InputError
+from memquartet.text.chunking import ChunkSize
+
+CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
+"""By the numbers in the file; some reports swap the names of 2 and 3."""
+
+_ADVERSARIAL = 5
+_SESSION = re.compile(r"session_(\d+)")
+# As in "1:56 pm on 8 May, 2023".
+_DATE_TIME = re.compile(
+    r"(\d{1,2}):(\d{2})\s*([ap]m)\s+on\s+(\d{1,2})\s+([A-Za-z]+),?\s+(\d{4})", re.IGNORECASE
+)
+# The file also holds "D8:6; D9:17", "D:11:26" and "D30:05".
+_DIALOGUE_ID = re.compile(r"D:?(\d+):(\d+)")
+
+
+class _Turn(Row):
+    speaker: str
+    dia_id: str
+    text: str
+    blip_caption: str | None = None
+
+
+class _Qa(Row):
+    question: str
+    category: Annotated[int, Field(ge=1, le=5)]
+    answer: str | int | float | None = None
+    adversarial_answer: str | int | float | None = None
+    evidence: list[str] = Field(default_factory=list)
+
+
+class _Conversation(Row):
+    sample_id: str
+    conversation: dict[str, object]
+    qa: list[_Qa]
+
+
+class _Turns(Row):
+    turns: list[_Turn]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Session:
+    number: int
+    time: datetime
+    turns: list[_Turn]
+
+
+def matches(record: Mapping[str, object]) -> bool:
+    """Whether a JSON object looks like one of LoCoMo's conversations."""
+    return {"conversation", "qa"} <= record.keys()
+
+
+def read(records: Iterable[Record], size: ChunkSize) -> Iterator[Sample]:
+    """One sample a conversation; sessions in time order, a chunk never crosses from one to another.
+
+    An adversarial question has no answers, since the right reply is that the text does not say; what the
+    file lists for it is in `extra` ("adversarial_answer", "answer"). Evidence ids that name no turn are
+    in `extra` too ("unknown_evidence").
+
+    Raises:
+        InputError: a record is not in LoCoMo's form.
+    """
+    for record in records:
+        row = checked(_Conversation, record)
+        chunks: list[Chunk] = []
+        for session in sorted(_sessions(row, record.place), key=lambda one: (one.time, one.number)):
+            chunks.extend(_session_chunks(session, size, start=len(chunks)))
+        known = {source_id for chunk in chunks for source_id in chunk.source_ids}
+        yield Sample(
+            sample_id=row.sample_id,
+            chunks=tuple(chunks),
+            questions=tuple(
+                _question(qa, f"{row.sample_id}:{index}", known, f"{record.place}, field 'qa[{index}]'")
+                for index, qa in enumerate(row.qa)
+            ),
+            source="locomo",
+            metric="locomo_f1",
+        )
+
+
+def _sessions(row: _Conversation, place: str) -> Iterator[_Session]:
+    """The sessions that have turns; the file also dates sessions that it does not hold."""
+    for key, value in row.conversation.items():
+        match = _SESSION.fullmatch(key)
+        if match is None:
+            continue
+        where = f"{place}, field 'conversation.{key}'"
+        turns = checked(_Turns, Record(place=where, value={"turns": value})).turns
+        if turns:
+            dated = row.conversation.get(f"{key}_date_time")
+            yield _Session(number=int(match[1]), time=_time(dated, f"{where[:-1]}_date_time'"), turns=turns)
+
+
+def _time(text: object, place: str) -> datetime:
+    match = _DATE_TIME.fullmatch(text.strip()) if isinstance(text, str) else None
+    try:
+        if match is None:
+            raise ValueError
+        hour, minute, half, day, month, year = match.groups()
+        return datetime(
+            int(year),
+            MONTHS.index(month.capitalize()) + 1,
+            int(day),
+            int(hour) % 12 + (12 if half.lower() == "pm" else 0),
+            int(minute),
+            tzinfo=UTC,
+        )
+    except ValueError:
+        raise InputError(
+            f"{place}: expected a time like '1:56 pm on 8 May, 2023', given {shown(text)}"
+        ) from None
+
+
+def _session_chunks(session: _Session, size: ChunkSize, *, start: int) -> Iterator[Chunk]:
+    utterances = [
+        Utterance(text=_said(turn), source_id=turn.dia_id, time=session.time) for turn in session.turns
+    ]
+    return session_chunks(utterances, head=f"[{date_time_text(session.time)}]", size=size, start=start)
+
+
+def _said(turn: _Turn) -> str:
+    photo = f" [shares a photo: {turn.blip_caption}]" if turn.blip_caption else ""
+    return f"{turn.speaker}: {turn.text}{photo}"
+
+
+def _question(qa: _Qa, question_id: str, known: set[str], place: str) -> Question:
+    evidence, unknown = _evidence(qa.evidence, known)
+    extra: dict[str, object] = {"unknown_evidence": unknown} if unknown else {}
+    answers: tuple[str, ...] = ()
+    if qa.category == _ADVERSARIAL:
+        extra |= {"adversarial_answer": qa.adversarial_answer}
+        extra |= {} if qa.answer is None else {"answer": qa.answer}
+    elif qa.answer is None:
+        raise InputError(f"{place}: a question of category {qa.category} needs an answer, given none")
+    else:
+        answers = (str(qa.answer),)
+    return Question(
+        question_id=question_id,
+        text=qa.question,
+        answers=answers,
+        category=CATEGORIES[qa.category],
+        evidence=evidence,
+        extra=extra,
+    )
+
+
+def _evidence(raw: list[str], known: set[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The named turns, each once, and what names none."""
+    found: dict[str, None] = {}
+    unknown: list[str] = []
+    for text in raw:
+        ids = [f"D{int(session)}:{int(turn)}" for session, turn in _DIALOGUE_ID.findall(text)]
+        found |= dict.fromkeys(one for one in ids if one in known)
+        unknown += [one for one in ids if one not in known] if ids else [text]
+    return tuple(found), unknown
