@@ -1,0 +1,63 @@
+"""Filters outside of the index: built from keywords, and applied to entries one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from memquartet.core.memory import MemoryEntry, MemoryType, Meta, Scope
+from memquartet.memory.features import compile_filters
+from memquartet.memory.limits import memory_type_named
+from memquartet.memory.protocols import Filters, Where, WhereValue
+
+
+def narrowed(
+    filters: Filters,
+    *,
+    user_id: str | None = None,
+    agent_id: str | None = None,
+    run_id: str | None = None,
+    memory_type: MemoryType | str | None = None,
+    where: Where | None = None,
+) -> Filters:
+    """The filters with the given parts in place of their own.
+
+    Raises:
+        ConfigError: an unknown memory type.
+    """
+    scope = Scope(
+        user_id=user_id or filters.scope.user_id,
+        agent_id=agent_id or filters.scope.agent_id,
+        run_id=run_id or filters.scope.run_id,
+    )
+    types = filters.memory_types if memory_type is None else frozenset({memory_type_named(memory_type)})
+    return replace(filters, scope=scope, memory_types=types, where=filters.where if where is None else where)
+
+
+def admission(filters: Filters) -> Callable[[MemoryEntry], bool]:
+    """Whether the filters admit an entry; the index decides the same.
+
+    Raises:
+        ConfigError: a value in `where` cannot be a meta value, or a time has no zone.
+    """
+    compile_filters(filters)  # refuses what cannot be, in one place
+
+    def admits(entry: MemoryEntry) -> bool:
+        return (
+            filters.scope.admits(entry.scope)
+            and entry.memory_type in filters.memory_types
+            and (filters.created_from is None or filters.created_from <= entry.created_at)
+            and (filters.created_until is None or entry.created_at < filters.created_until)
+            and all(_holds(entry.meta, key, wanted) for key, wanted in filters.where.items())
+        )
+
+    return admits
+
+
+def _holds(meta: Meta, key: str, wanted: WhereValue) -> bool:
+    if key not in meta:
+        return False
+    value = meta[key]
+    values = wanted if isinstance(wanted, list | tuple | set | frozenset) else (wanted,)
+    # True equals 1 in Python; in a filter it does not.
+    return any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in values)

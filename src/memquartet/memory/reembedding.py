@@ -1,0 +1,58 @@
+"""Moving a file to another embedder: in steps that survive an interruption, with one switch at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from memquartet.core.memory import EntryId
+from memquartet.memory.journal import Derived, Journal, JournalRecord
+from memquartet.memory.protocols import Embedder
+
+BATCH = 256
+"""Texts embedded and committed together."""
+
+Progress = Callable[[int, int], None]
+"""Called with how many entries are done and how many there are."""
+
+
+def reembed(
+    journal: Journal, derived: Derived, embedder: Embedder, *, on_progress: Progress | None = None
+) -> None:
+    """Replace the stored vectors of all living entries; interrupted, it goes on where it stopped.
+
+    Until the switch the file stays usable with the old embedder, also by other processes.
+
+    Raises:
+        WorldError: the embedder or the disk failed; what was done so far is kept.
+    """
+    done = set(derived.staged(embedder.identity))
+    living: dict[EntryId, tuple[int, str]] = {}
+    head = journal.head()
+    _follow(living, journal.read(0, head))
+    while todo := [(seq, text) for seq, text in living.values() if seq not in done]:
+        if on_progress:
+            on_progress(len(living) - len(todo), len(living))
+        with journal.transaction():
+            _stage(derived, embedder, todo[:BATCH])
+        done.update(seq for seq, _ in todo[:BATCH])
+    with journal.transaction():
+        # Others may have written meanwhile; from here on they wait.
+        _follow(living, journal.read(head))
+        _stage(derived, embedder, [(seq, text) for seq, text in living.values() if seq not in done])
+        derived.adopt_staged()
+    if on_progress:
+        on_progress(len(living), len(living))
+
+
+def _follow(living: dict[EntryId, tuple[int, str]], records: Iterable[JournalRecord]) -> None:
+    for record in records:
+        if record.after is not None:
+            living[record.after.entry_id] = (record.seq, record.after.content)
+        elif record.before is not None:
+            del living[record.before.entry_id]
+
+
+def _stage(derived: Derived, embedder: Embedder, texts: list[tuple[int, str]]) -> None:
+    if texts:
+        vectors = embedder.embed([text for _, text in texts])
+        derived.stage(zip((seq for seq, _ in texts), vectors, strict=True))
