@@ -1,0 +1,67 @@
+"""`memquartet ask`: answer a question from the memory."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import click
+
+from memquartet.agents.team import Team
+from memquartet.cli.command import Command
+from memquartet.cli.options import Target, model_option, screen_options, seed_option, target_options
+from memquartet.cli.rendering import entry_json
+from memquartet.cli.screen import Screen
+from memquartet.core.samples import Question
+from memquartet.core.trajectory import Answer
+from memquartet.errors import WorldError
+from memquartet.llm.specs import make_model
+from memquartet.rollout.episode import EpisodeSettings, Rollout
+
+
+@click.command(
+    "ask",
+    cls=Command,
+    examples=[
+        "memquartet ask 'Where does Mira live now?'",
+        "memquartet ask 'What am I allergic to?' --user ann --json | python -m json.tool",
+    ],
+)
+@click.argument("question")
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="How many memories the model is shown.",
+)
+@model_option
+@seed_option
+@target_options
+@screen_options
+def command(*, target: Target, screen: Screen, question: str, top_k: int, model: str, seed: int) -> None:
+    """Answer QUESTION from the memory. Nothing is written."""
+    asked = Question(question_id="ask", text=question, answers=(), time=datetime.now(UTC))
+    with target.open() as memory:
+        chat = make_model(model)
+        settings = EpisodeSettings(answer_top_k=top_k)
+        rollout = Rollout(team=Team.of(chat), memory=memory, settings=settings, scope=target.scope, seed=seed)
+
+        async def answer() -> Answer:
+            try:
+                return await rollout.answer(asked)
+            finally:
+                await chat.aclose()
+
+        with screen.status(f"asking {chat.name}"):
+            answered = asyncio.run(answer())
+        if answered.trajectory.failure:
+            raise WorldError(answered.trajectory.failure.message)
+        if screen.as_json:
+            shown = [entry_json(memory.get(entry_id)) for entry_id in answered.hits]
+            screen.json(
+                {"question": question, "answer": answered.text, "model": chat.name, "memories": shown}
+            )
+            return
+    screen.write(answered.text or "(the model stayed silent)")
+    screen.say(f"shown to the model: {', '.join(answered.hits) or 'no memories'}")
