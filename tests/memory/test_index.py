@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from memquartet.core.memory import EntryId, Meta, MemoryEntry, MemoryType, Scope
+from memquartet.core.memory import EntryId, MemoryEntry, MemoryType, Meta, Scope
 from memquartet.errors import ConfigError, StoreError, StoreVersionError
 from memquartet.memory.embedders import StaticEmbedder
 from memquartet.memory.fusion import Ranking
@@ -52,7 +52,7 @@ def ids(index: Index, query: str, **options: object) -> list[str]:
     return [hit.entry_id for hit in index.search(query, vector, **options)]  # type: ignore[arg-type]  # test shorthand
 
 
-def test_a_keyword_or_a_meaning_finds_the_entry():
+def test_a_keyword_or_a_meaning_finds_the_entry() -> None:
     index = build(
         entry("1", "Alice adopted a greyhound called Biscuit"),
         entry("2", "The quarterly report is due on Friday"),
@@ -63,7 +63,7 @@ def test_a_keyword_or_a_meaning_finds_the_entry():
     assert ids(index, "musical instrument", method=SearchMethod.BM25) == []
 
 
-def test_bm25_scores_are_lucenes_over_the_admitted_candidates():
+def test_bm25_scores_are_lucenes_over_the_admitted_candidates() -> None:
     contents = ["red apple", "red red pear tree", "green pear"]
     index = build(
         *(entry(str(n), text) for n, text in enumerate(contents)), entry("x", "red red", user="bob"), dim=0
@@ -79,7 +79,7 @@ def test_bm25_scores_are_lucenes_over_the_admitted_candidates():
     assert {hit.entry_id: hit.lexical for hit in hits} == pytest.approx(expected)
 
 
-def test_a_keyword_hit_outside_the_vector_top_list_is_found():
+def test_a_keyword_hit_outside_the_vector_top_list_is_found() -> None:
     noise = [entry(f"n{n:03}", f"The weather in the mountains was lovely on walk {n}") for n in range(200)]
     index = build(*noise, entry("needle", "zxqv-77 unlocks nothing of interest whatsoever in general terms"))
     query = "lovely weather walk in the mountains zxqv"
@@ -87,7 +87,7 @@ def test_a_keyword_hit_outside_the_vector_top_list_is_found():
     assert "needle" in ids(index, query, top_k=5)
 
 
-def test_filters_apply_before_top_k():
+def test_filters_apply_before_top_k() -> None:
     index = build(
         *(entry(f"b{n}", "coffee in the morning", user="bob") for n in range(300)),
         entry(
@@ -112,7 +112,7 @@ def test_filters_apply_before_top_k():
     assert ids(index, "coffee", filters=window) == ["a"]
 
 
-def test_ties_go_to_the_entry_changed_last_then_to_the_smaller_id():
+def test_ties_go_to_the_entry_changed_last_then_to_the_smaller_id() -> None:
     same = [entry(f"{n:03}", "tea with milk", day=n // 100) for n in range(300)]
     index = build(*same)
     expected = [f"{n:03}" for n in range(200, 300)] + [f"{n:03}" for n in range(100, 150)]
@@ -120,7 +120,7 @@ def test_ties_go_to_the_entry_changed_last_then_to_the_smaller_id():
         assert ids(index, "tea milk", top_k=150, method=method) == expected
 
 
-def test_adding_an_entry_again_replaces_it():
+def test_adding_an_entry_again_replaces_it() -> None:
     index = build(entry("1", "lives in Oslo"), entry("2", "likes Rome"))
     new = entry("1", "lives in Lima", day=1)
     index.add(new, EMBEDDER.embed([new.content])[0])
@@ -129,7 +129,7 @@ def test_adding_an_entry_again_replaces_it():
     assert ids(index, "Lima", method=SearchMethod.BM25) == ["1"]
 
 
-def test_remove_says_whether_the_entry_was_there():
+def test_remove_says_whether_the_entry_was_there() -> None:
     index = build(*(entry(str(n), f"note {n}") for n in range(100)))
     assert index.remove("7")
     assert not index.remove("7")
@@ -138,7 +138,7 @@ def test_remove_says_whether_the_entry_was_there():
     assert len(index) == 99
 
 
-def test_a_search_uses_the_side_it_has():
+def test_a_search_uses_the_side_it_has() -> None:
     index = build(entry("1", "Alice knits scarves"), entry("2", "Bob drives trams"))
     vector = EMBEDDER.embed(["who are you"])[0]
     only_vectors = index.search("who are you", vector)
@@ -150,12 +150,12 @@ def test_a_search_uses_the_side_it_has():
     assert index.search("scarves", vector, method=SearchMethod.BM25)[0].semantic is None
 
 
-def test_every_entry_that_shares_a_term_is_returned_when_there_are_no_vectors():
+def test_every_entry_that_shares_a_term_is_returned_when_there_are_no_vectors() -> None:
     index = build(entry("1", "tea"), entry("2", "tea and cake and more cake"), dim=0)
     assert ids(index, "tea") == ["1", "2"]
 
 
-def test_an_empty_index_finds_nothing():
+def test_an_empty_index_finds_nothing() -> None:
     assert Index(256).search("anything", EMBEDDER.embed(["anything"])[0]) == []
     assert Index.from_bytes(Index(4).to_bytes()).search("anything") == []
 
@@ -163,14 +163,14 @@ def test_an_empty_index_finds_nothing():
 @pytest.mark.parametrize(
     "bad", [{"a": [1]}, {"a": {"b": 1}}, {"a": math.nan}, {"a": math.inf}, {"a": object()}]
 )
-def test_a_meta_value_that_cannot_be_indexed_names_its_key(bad: dict[str, object]):
+def test_a_meta_value_that_cannot_be_indexed_names_its_key(bad: dict[str, object]) -> None:
     index = Index(0)
     with pytest.raises(ConfigError, match="meta key 'a'"):
         index.add(entry("1", "text", meta=bad))  # type: ignore[arg-type]  # what a careless caller passes
     assert len(index) == 0
 
 
-def test_a_bad_search_is_refused():
+def test_a_bad_search_is_refused() -> None:
     index = build(entry("1", "text"))
     with pytest.raises(ConfigError, match="top_k"):
         index.search("text", top_k=0)
@@ -184,7 +184,7 @@ def test_a_bad_search_is_refused():
         Index(0).search("text", method=SearchMethod.EMBEDDING)
 
 
-def test_a_bad_vector_is_refused_and_the_index_unchanged():
+def test_a_bad_vector_is_refused_and_the_index_unchanged() -> None:
     index = build(entry("1", "text"))
     for bad in (np.full(256, np.nan, np.float32), np.ones(256, np.float32), np.zeros(8, np.float32)):
         with pytest.raises(ConfigError):
@@ -192,7 +192,7 @@ def test_a_bad_vector_is_refused_and_the_index_unchanged():
     assert ids(index, "text", method=SearchMethod.BM25) == ["1"]
 
 
-def test_ranking_parameters_are_checked():
+def test_ranking_parameters_are_checked() -> None:
     for bad in ({"k1": -1.0}, {"b": 1.5}, {"lexical_weight": 0.0, "semantic_weight": 0.0}, {"k1": math.nan}):
         with pytest.raises(ConfigError):
             Ranking(**bad)
@@ -202,7 +202,7 @@ def test_ranking_parameters_are_checked():
         Index(0, language="klingon")
 
 
-def test_weights_shift_a_hybrid_ranking():
+def test_weights_shift_a_hybrid_ranking() -> None:
     contents = ["zebra", "striped animal of the savannah", "tax form"]
     query = EMBEDDER.embed(["striped horse zebra"])[0]
     for ranking in (Ranking(semantic_weight=0.0), Ranking(lexical_weight=0.0)):
@@ -214,7 +214,7 @@ def test_weights_shift_a_hybrid_ranking():
         assert side == sorted(side, key=lambda value: -(value or 0.0))
 
 
-def test_an_added_vector_is_copied():
+def test_an_added_vector_is_copied() -> None:
     vector = EMBEDDER.embed(["kite"])[0]
     index = Index(256)
     index.add(entry("1", "kite"), vector)
@@ -222,7 +222,7 @@ def test_an_added_vector_is_copied():
     assert index.search("", EMBEDDER.embed(["kite"])[0])[0].semantic == pytest.approx(1.0)
 
 
-def test_every_damaged_byte_is_noticed():
+def test_every_damaged_byte_is_noticed() -> None:
     data = build(*(entry(str(n), f"note {n} on {n % 7}") for n in range(70)), dim=0).to_bytes()
     rng = np.random.default_rng(0)
     for at in [*range(40), *rng.integers(40, len(data), 200).tolist()]:
@@ -235,7 +235,7 @@ def test_every_damaged_byte_is_noticed():
             Index.from_bytes(data[:length])
 
 
-def test_a_newer_format_asks_for_a_rebuild():
+def test_a_newer_format_asks_for_a_rebuild() -> None:
     data = bytearray(Index(0).to_bytes())
     data[8] = 99
     with pytest.raises(StoreVersionError, match="build the index again"):

@@ -116,7 +116,7 @@ def live(history: list[tuple[str, MemoryEntry | int | None]]) -> list[Twin]:
 @given(steps, queries, st.sampled_from(SearchMethod), filters)
 def test_every_fork_finds_exactly_what_a_freshly_built_index_finds(
     history: list[tuple[str, MemoryEntry | int | None]], query: str, method: SearchMethod, chosen: Filters
-):
+) -> None:
     for twin in live(history):
         assert len(twin.index) == len(twin.entries)
         assert all(entry_id in twin.index for entry_id in twin.entries)
@@ -126,7 +126,7 @@ def test_every_fork_finds_exactly_what_a_freshly_built_index_finds(
 @given(st.lists(entries, max_size=30), queries, st.sampled_from(SearchMethod))
 def test_a_users_results_do_not_depend_on_other_users(
     written: list[MemoryEntry], query: str, method: SearchMethod
-):
+) -> None:
     everyone, alone = Twin(), Twin()
     owner: dict[str, str | None] = {}
     for entry in written:
@@ -142,7 +142,7 @@ def test_a_users_results_do_not_depend_on_other_users(
 @given(st.lists(entries, max_size=30), queries, filters)
 def test_hits_pass_the_filters_are_distinct_and_ordered(
     written: list[MemoryEntry], query: str, chosen: Filters
-):
+) -> None:
     twin = Twin()
     for entry in written:
         twin.add(entry)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memquartet.memory.features import Condition
 from memquartet.memory.protocols import Vectors
-from memquartet.memory.segments import Mask, Postings, Rows
+from memquartet.memory.segments import Postings, Rows
+
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 class Block(Protocol):
@@ -20,7 +21,7 @@ class Block(Protocol):
     def __len__(self) -> int: ...
 
     @property
-    def ids(self) -> tuple[str, ...] | list[str]:
+    def ids(self) -> Sequence[str]:
         """Entry ids by row."""
         ...
 
@@ -39,42 +40,32 @@ class Block(Protocol):
         """Vectors of shape (n, dim)."""
         ...
 
-    def postings(self, features: Iterable[str]) -> Postings:
-        """The posting lists of the features, numbered in the order given."""
-        ...
-
-    def select(self, condition: Condition) -> Rows | None:
-        """The rows that the condition admits, ascending; None stands for all."""
-        ...
-
-    def mask(self, rows: Rows) -> Mask:
-        """The rows as a mask over the block."""
+    def postings(self, terms: Sequence[str]) -> Postings:
+        """The posting lists of the terms, numbered in the order given."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidates:
-    """The admitted, living rows of one block; `rows` None stands for all of them."""
+    """The admitted, living rows of one block, numbered from 0; `rows` None stands for all of them."""
 
     block: Block
-    rows: Rows | None
+    rows: Rows | None = None
 
     def __len__(self) -> int:
         return len(self.block) if self.rows is None else len(self.rows)
 
-    def pick(self, column: NDArray[np.generic]) -> NDArray[np.generic]:
+    def pick(self, column: NDArray[_Value]) -> NDArray[_Value]:
         """The candidates' part of a column of the block."""
         return column if self.rows is None else column[self.rows]
 
-    def postings(self, terms: Iterable[str]) -> Postings:
-        """The terms' posting lists among the candidates; rows are still the block's."""
+    def postings(self, terms: Sequence[str]) -> Postings:
+        """The terms' posting lists among the candidates, by candidate number."""
         found = self.block.postings(terms)
-        return found if self.rows is None else found.within(self.block.mask(self.rows))
-
-
-def select(block: Block, dead: Mask | None, condition: Condition) -> Candidates:
-    """The living rows of the block that pass the condition."""
-    rows = block.select(condition)
-    if dead is not None:
-        rows = np.flatnonzero(~dead).astype(np.int32) if rows is None else rows[~dead[rows]]
-    return Candidates(block=block, rows=rows)
+        if self.rows is None:
+            return found
+        number_of = np.full(len(self.block), -1, np.int32)
+        number_of[self.rows] = np.arange(len(self.rows), dtype=np.int32)
+        numbers = number_of[found.rows]
+        kept = numbers >= 0
+        return Postings(which=found.which[kept], rows=numbers[kept], counts=found.counts[kept])

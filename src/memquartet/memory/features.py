@@ -27,16 +27,25 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """`Filters` made ready: each group needs one of its keys; times are microseconds since 1970, half-open."""
+    """`Filters` made ready. Times are microseconds since 1970, half-open."""
 
-    groups: tuple[tuple[FilterKey, ...], ...] = ()
-    created_from: int | None = None
-    created_until: int | None = None
+    required: frozenset[FilterKey]
+    """Keys that an entry must all have."""
+    groups: tuple[tuple[FilterKey, ...], ...]
+    """Of each group an entry must have one key."""
+    created_from: int | None
+    created_until: int | None
 
-    def admits(self, features: Mapping[Feature, int], created: int) -> bool:
+    @property
+    def admits_all(self) -> bool:
+        """Whether nothing is asked."""
+        return not self.required and not self.groups and self.created_from is None and self.created_until is None
+
+    def admits(self, features: dict[Feature, int], created: int) -> bool:
         """Whether an entry with these features and this time of creation passes."""
         return (
-            all(any(key in features for key in group) for group in self.groups)
+            features.keys() >= self.required
+            and not any(features.keys().isdisjoint(group) for group in self.groups)
             and (self.created_from is None or created >= self.created_from)
             and (self.created_until is None or created < self.created_until)
         )
@@ -71,7 +80,8 @@ def compile_filters(filters: Filters) -> Condition:
         values = admitted if isinstance(admitted, list | tuple | set | frozenset) else (admitted,)
         groups.append(tuple(dict.fromkeys(_meta_key(name, value) for value in values)))
     return Condition(
-        groups=tuple(groups),
+        required=frozenset(group[0] for group in groups if len(group) == 1),
+        groups=tuple(group for group in groups if len(group) != 1),
         created_from=_optional_micros(filters.created_from, "created_from"),
         created_until=_optional_micros(filters.created_until, "created_until"),
     )

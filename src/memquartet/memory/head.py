@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from memquartet.memory.features import Condition
 from memquartet.memory.protocols import Vectors
-from memquartet.memory.segments import Mask, Postings, Row, Rows
+from memquartet.memory.segments import Postings, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,6 +34,13 @@ class Head:
         """A head that lacks the entry."""
         return Head(items=tuple(row for row in self.items if row.entry_id != entry_id), dim=self.dim)
 
+    def admitted(self, condition: Condition) -> Head:
+        """A head of the rows that the condition admits."""
+        if condition.admits_all:
+            return self
+        admitted = tuple(row for row in self.items if condition.admits(row.features, row.created))
+        return Head(items=admitted, dim=self.dim)
+
     @property
     def ids(self) -> list[str]:
         """Entry ids by row."""
@@ -54,26 +61,13 @@ class Head:
         """Vectors of shape (n, dim)."""
         return np.concatenate([row.vector for row in self.items]).reshape(len(self.items), self.dim)
 
-    def postings(self, features: Iterable[str]) -> Postings:
-        """The posting lists of the features, numbered in the order given."""
+    def postings(self, terms: Sequence[str]) -> Postings:
+        """The posting lists of the terms, numbered in the order given."""
         found = [
             (which, number, count)
-            for which, feature in enumerate(features)
+            for which, term in enumerate(terms)
             for number, row in enumerate(self.items)
-            if (count := row.features.get(feature))
+            if (count := row.features.get(term))
         ]
         flat = np.array(found, np.int32).reshape(-1, 3)
         return Postings(which=flat[:, 0], rows=flat[:, 1], counts=flat[:, 2])
-
-    def select(self, condition: Condition) -> Rows | None:
-        """The rows that the condition admits, ascending; None stands for all."""
-        chosen = [
-            number for number, row in enumerate(self.items) if condition.admits(row.features, row.created)
-        ]
-        return None if len(chosen) == len(self.items) else np.array(chosen, np.int32)
-
-    def mask(self, rows: Rows) -> Mask:
-        """The rows as a mask over the head."""
-        mask = np.zeros(len(self.items), np.bool_)
-        mask[rows] = True
-        return mask

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from memquartet.core.memory import EntryId, MemoryEntry
 from memquartet.errors import ConfigError
-from memquartet.memory.candidates import Candidates, select
+from memquartet.memory.candidates import Candidates
 from memquartet.memory.features import compile_filters, entry_features, micros
 from memquartet.memory.fusion import DEFAULT_RANKING, Ranking, Scores, fuse, min_max
 from memquartet.memory.head import Head
 from memquartet.memory.lexical import bm25
 from memquartet.memory.protocols import NO_FILTERS, Filters, SearchMethod
-from memquartet.memory.segments import Mask, Row, Segment, freeze, merge
+from memquartet.memory.segments import Mask, Row, Rows, Segment, freeze, merge
 from memquartet.memory.selection import best
 from memquartet.memory.snapshot import Snapshot, pack, unpack
 from memquartet.memory.vectors import cosine
@@ -283,6 +283,12 @@ def _merged(parts: tuple[_Part, ...], dim: int) -> tuple[_Part, ...]:
 
 def _candidates(state: _State, filters: Filters) -> list[Candidates]:
     condition = compile_filters(filters)
-    found = [select(part.segment, part.dead, condition) for part in state.parts]
-    found.append(select(state.head, None, condition))
+    found = [_living(part, part.segment.select(condition)) for part in state.parts]
+    found.append(Candidates(block=state.head.admitted(condition)))
     return [part for part in found if len(part)]
+
+
+def _living(part: _Part, rows: Rows | None) -> Candidates:
+    if part.dead is not None:
+        rows = np.flatnonzero(~part.dead).astype(np.int32) if rows is None else rows[~part.dead[rows]]
+    return Candidates(block=part.segment, rows=rows)

@@ -26,19 +26,23 @@ def bm25(
         k1: how slowly repeats of a term saturate, ≥ 0.
         b: how strongly long entries are held back, in [0, 1].
     """
-    lists = [part.postings(terms) for part in candidates]
-    entries = sum(len(part) for part in candidates)
-    length = sum(int(part.pick(part.block.lengths).sum(dtype=np.int64)) for part in candidates)
-    found = np.zeros(len(terms), np.int64)
-    for postings in lists:
-        found += np.bincount(postings.which, minlength=len(terms))
-    idf = np.log1p((entries - found + 0.5) / (found + 0.5)) * np.fromiter(terms.values(), np.float64)
-    shortness = k1 * b * entries / max(length, 1)
-    scores = []
-    for part, postings in zip(candidates, lists, strict=True):
-        brake = k1 * (1 - b) + shortness * part.block.lengths[postings.rows]
-        gains = idf[postings.which] * postings.counts / (postings.counts + brake)
-        # bincount adds in the order of the terms, hence the same sum in every layout.
-        dense = np.bincount(postings.rows, gains, minlength=len(part.block))
-        scores.append(part.pick(dense))
-    return np.concatenate(scores)
+    names = list(terms)
+    lists = [part.postings(names) for part in candidates]
+    offsets = np.cumsum([0, *(len(part) for part in candidates)])
+    lengths = np.concatenate([part.pick(part.block.lengths) for part in candidates])
+    which = np.concatenate([postings.which for postings in lists])
+    counts = np.concatenate([postings.counts for postings in lists])
+    rows = np.concatenate(
+        [postings.rows + start for postings, start in zip(lists, offsets[:-1], strict=True)]
+    )
+
+    frequency = np.bincount(which, minlength=len(terms))
+    idf = np.log1p((len(lengths) - frequency + 0.5) / (frequency + 0.5)) * np.fromiter(
+        terms.values(), np.float64
+    )
+    average = lengths.sum(dtype=np.int64) / len(lengths) or 1.0
+    brake = k1 * (1 - b) + (k1 * b / average) * lengths[rows]
+    gains = idf[which] * counts / (counts + brake)
+    # bincount adds in the order given; the blocks share no row, so a row's terms add up in the query's order.
+    scores: NDArray[np.float64] = np.bincount(rows, gains, minlength=len(lengths)).astype(np.float64)
+    return scores

@@ -6,7 +6,7 @@ number of forks can share them; what is deleted is said outside, in a mask.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -43,11 +43,6 @@ class Postings:
     rows: Rows
     counts: NDArray[np.int32]
 
-    def within(self, admitted: Mask) -> Postings:
-        """The part in admitted rows."""
-        kept = admitted[self.rows]
-        return Postings(which=self.which[kept], rows=self.rows[kept], counts=self.counts[kept])
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Segment:
@@ -67,12 +62,10 @@ class Segment:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def postings(self, features: Iterable[str]) -> Postings:
-        """The posting lists of the features, numbered in the order given."""
+    def postings(self, terms: Sequence[str]) -> Postings:
+        """The posting lists of the terms, numbered in the order given."""
         found = [
-            (which, at)
-            for which, term in enumerate(features)
-            if (at := self.vocabulary.get(term)) is not None
+            (which, at) for which, term in enumerate(terms) if (at := self.vocabulary.get(term)) is not None
         ]
         if not found:
             return Postings(which=NO_ROWS, rows=NO_ROWS, counts=NO_ROWS)
@@ -85,7 +78,7 @@ class Segment:
 
     def select(self, condition: Condition) -> Rows | None:
         """The rows that the condition admits, ascending; None stands for all."""
-        lists = [self._any_of(group) for group in condition.groups]
+        lists = [self._any_of(group) for group in (*zip(condition.required), *condition.groups)]
         # A list as long as the segment admits everything.
         lists = sorted((rows for rows in lists if len(rows) < len(self)), key=len)
         chosen = reduce(self._both, lists) if lists else None
@@ -104,13 +97,9 @@ class Segment:
         return np.sort(np.concatenate(lists)) if lists else NO_ROWS
 
     def _both(self, few: Rows, many: Rows) -> Rows:
-        return few[self.mask(many)[few]]
-
-    def mask(self, rows: Rows) -> Mask:
-        """The rows as a mask over the segment."""
-        mask = np.zeros(len(self), np.bool_)
-        mask[rows] = True
-        return mask
+        admitted = np.zeros(len(self), np.bool_)
+        admitted[many] = True
+        return few[admitted[few]]
 
 
 def freeze(rows: Sequence[Row], dim: int) -> Segment:

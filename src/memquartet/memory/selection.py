@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memquartet.memory.candidates import Candidates
 
+Positions = NDArray[np.intp]
+
 
 def best(
-    candidates: Sequence[Candidates], scores: NDArray[np.float64], eligible: NDArray[np.intp], top_k: int
+    candidates: Sequence[Candidates], scores: NDArray[np.float64], eligible: Positions, top_k: int
 ) -> list[tuple[int, str]]:
     """Positions in `scores` and entry ids of the `top_k` best, best first.
 
@@ -23,28 +27,30 @@ def best(
         eligible: positions that may be returned.
         top_k: at least 1.
     """
-    chosen = eligible
+    updated = np.concatenate([part.pick(part.block.updated) for part in candidates])
+    ends = list(accumulate(len(part) for part in candidates))
+    chosen = _top(eligible, scores, top_k)
     if len(chosen) > top_k:
-        edge = np.partition(scores[chosen], len(chosen) - top_k)[len(chosen) - top_k]
-        chosen = chosen[scores[chosen] >= edge]
-    rows, updated = np.empty(len(chosen), np.int64), np.empty(len(chosen), np.int64)
-    blocks = np.searchsorted(np.cumsum([len(part) for part in candidates]), chosen, side="right")
-    start = 0
-    for number, part in enumerate(candidates):
-        here = blocks == number
-        rows[here] = _rows(part, chosen[here] - start)
-        updated[here] = part.block.updated[rows[here]]
-        start += len(part)
-    # Ids are compared in Python, so only the entries that can still win take part.
-    order = np.lexsort((-updated, -scores[chosen]))
-    last = order[min(top_k, len(order)) - 1 :][:1]
-    order = order[(scores[chosen[order]] > scores[chosen[last]]) | (updated[order] >= updated[last])]
-    ranked = sorted(
-        (-scores[chosen[at]], -updated[at], candidates[blocks[at]].block.ids[rows[at]], int(chosen[at]))
-        for at in order.tolist()
-    )
-    return [(position, entry_id) for _, _, entry_id, position in ranked[:top_k]]
+        tied = scores[chosen] == scores[chosen].min()
+        sure = chosen[~tied]
+        chosen = np.concatenate([sure, _top(chosen[tied], updated, top_k - len(sure))])
+
+    ranked = []
+    for at in chosen.tolist():
+        number = bisect_right(ends, at)
+        part = candidates[number]
+        row = at - ends[number] + len(part)
+        entry_id = part.block.ids[row if part.rows is None else part.rows[row]]
+        ranked.append((-scores[at], -updated[at], entry_id, at))
+    ranked.sort()
+    return [(at, entry_id) for _, _, entry_id, at in ranked[:top_k]]
 
 
-def _rows(part: Candidates, positions: NDArray[np.intp]) -> NDArray[np.integer]:
-    return positions if part.rows is None else part.rows[positions]
+def _top(positions: Positions, values: NDArray[np.float64] | NDArray[np.int64], top_k: int) -> Positions:
+    """The positions with the `top_k` largest values; more where the last value is shared."""
+    if len(positions) <= top_k:
+        return positions
+    held = values[positions]
+    edge = np.partition(held, len(held) - top_k)[len(held) - top_k]
+    best_positions: Positions = positions[held >= edge]
+    return best_positions
