@@ -18,7 +18,9 @@ from memquartet.cli.options import Target, screen_options, target_options
 from memquartet.cli.rendering import (
     change_text,
     day_and_time,
+    entry_columns,
     entry_json,
+    entry_row,
     parse_moment,
     record_json,
     scope_json,
@@ -26,13 +28,11 @@ from memquartet.cli.rendering import (
     state_json,
 )
 from memquartet.cli.screen import Screen
-from memquartet.core.memory import MemoryEntry, MemoryState, MemoryType
+from memquartet.core.memory import MemoryState, MemoryType
 from memquartet.errors import MemquartetError
 from memquartet.memory.journal import JournalRecord
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Filters, SearchMethod
-
-_COLUMNS = ["ID", "TYPE", "CHANGED", "SCOPE", "CONTENT"]
 
 
 @click.group(name="memory")
@@ -99,7 +99,9 @@ def search_command(
         )
         return
     screen.table(
-        ["SCORE", *_COLUMNS], [[f"{hit.score:.3f}", *_row(hit.entry)] for hit in hits], right=["SCORE"]
+        ["SCORE", *entry_columns()],
+        [[f"{hit.score:.3f}", *entry_row(hit.entry)] for hit in hits],
+        right=["SCORE"],
     )
     if not hits:
         screen.say("nothing found")
@@ -271,7 +273,7 @@ def _show_contents(
         )
         return
     _show_state(state, screen)
-    screen.table(_COLUMNS, map(_row, shown))
+    screen.table(entry_columns(), map(entry_row, shown))
     screen.say(
         f"{len(shown):,} of {len(entries):,} entries"
         + (" (--limit 0 shows all)" if len(shown) < len(entries) else "")
@@ -282,16 +284,6 @@ def _show_state(state: MemoryState, screen: Screen) -> None:
     text = "\n".join([*(f"note: {note}" for note in state.notes), state.text]).strip()
     if text:
         screen.write(f"short-term memory: {text}\n", "dim")
-
-
-def _row(entry: MemoryEntry) -> Sequence[str]:
-    return [
-        entry.entry_id,
-        entry.memory_type.value,
-        day_and_time(entry.updated_at),
-        scope_text(entry.scope),
-        entry.content,
-    ]
 
 
 def _show_records(records: Sequence[JournalRecord], screen: Screen) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -32,18 +34,7 @@ def pull_command(*, screen: Screen, name: str) -> None:
     NAME is a name of `memquartet model list` or hf:OWNER/REPO/FILE@REVISION. A download that was interrupted goes
     on where it stopped; a model that is there is not fetched again.
     """
-    bar = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        DownloadColumn(),
-        TimeRemainingColumn(compact=True),
-        console=screen.err,
-        transient=True,
-        disable=not screen.watched,
-    )
-    with bar:
-        task = bar.add_task(f"Fetching {name}", total=None)
-        path = pull(name, progress=lambda done, total: bar.update(task, completed=done, total=total or None))
+    path = pull_with_bar(name, screen)
     if screen.as_json:
         screen.json({"name": name, "path": str(path), "bytes": path.stat().st_size})
     else:
@@ -77,3 +68,23 @@ def list_command(*, screen: Screen) -> None:
         right=["SIZE"],
     )
     screen.say(f"kept in {cache_dir()}")
+
+
+def pull_with_bar(name: str, screen: Screen) -> Path:
+    """Fetch a model unless it is here, with a bar where somebody watches.
+
+    Raises:
+        DownloadError: no source gave the file.
+    """
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        DownloadColumn(),
+        TimeRemainingColumn(compact=True),
+        console=screen.err,
+        transient=True,
+        disable=not screen.watched,
+    )
+    with bar:
+        task = bar.add_task(f"Fetching {name}", total=None)
+        return pull(name, progress=lambda done, total: bar.update(task, completed=done, total=total or None))

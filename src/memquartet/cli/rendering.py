@@ -7,6 +7,7 @@ from datetime import datetime
 from memquartet.core.memory import MemoryEntry, MemoryState, Scope
 from memquartet.errors import ConfigError
 from memquartet.memory.journal import JournalRecord, StateChange
+from memquartet.memory.limits import SAID_AT
 
 Json = dict[str, object]
 
@@ -70,6 +71,23 @@ def scope_text(scope: Scope) -> str:
     """As "user=ann run=7"; "—" when nobody's in particular."""
     parts = {"user": scope.user_id, "agent": scope.agent_id, "run": scope.run_id}
     return " ".join(f"{name}={value}" for name, value in parts.items() if value is not None) or "—"
+
+
+def entry_columns() -> list[str]:
+    """The head of a table of entries."""
+    return ["ID", "TYPE", "SAID", "CHANGED", "SCOPE", "CONTENT"]
+
+
+def entry_row(entry: MemoryEntry) -> list[str]:
+    """An entry's row under `entry_columns`."""
+    return [
+        entry.entry_id,
+        entry.memory_type.value,
+        str(entry.meta.get(SAID_AT, "—"))[:10],
+        day_and_time(entry.updated_at),
+        scope_text(entry.scope),
+        entry.content,
+    ]
 
 
 def change_text(record: JournalRecord) -> str:

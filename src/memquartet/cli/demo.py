@@ -1,0 +1,174 @@
+"""`memquartet demo`: watch the four agents at work on a short conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from memquartet.agents.team import Team
+from memquartet.benchmarks.demo import load_demo
+from memquartet.cli.command import INTERRUPTED, Command
+from memquartet.cli.model import pull_with_bar
+from memquartet.cli.options import DEFAULT_MODEL, Target, model_option, seed_option
+from memquartet.cli.rendering import entry_columns, entry_row
+from memquartet.cli.run import show_results
+from memquartet.cli.screen import Screen
+from memquartet.core.memory import EVERYWHERE
+from memquartet.core.samples import Chunk, Sample
+from memquartet.core.trajectory import Answer, Decision, FactOutcome, MemoryStep, TurnStatus
+from memquartet.errors import WorldError
+from memquartet.evals.runner import OVERALL, SystemResult
+from memquartet.llm.models import known
+from memquartet.llm.specs import make_model
+from memquartet.memory.memory import Memory
+from memquartet.rollout.episode import Rollout
+from memquartet.scoring.registry import score
+from memquartet.scoring.summary import summarize
+from memquartet.systems.baselines import NoMemory, RagBm25
+
+_SIGNS = {Decision.ADD: "+", Decision.UPDATE: "~", Decision.DELETE: "-", Decision.NOOP: "="}
+_STYLES = {Decision.ADD: "green", Decision.UPDATE: "yellow", Decision.DELETE: "red", Decision.NOOP: "dim"}
+Answers = Mapping[str, Sequence[Answer]]
+
+
+@click.command(
+    "demo",
+    cls=Command,
+    examples=["memquartet demo", "memquartet demo --model openai:qwen3-4b@http://localhost:8000/v1"],
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/demo"),
+    show_default=True,
+    help="Where the memory is put; an earlier demo's is replaced.",
+)
+@model_option
+@seed_option
+def command(*, out: Path, model: str, seed: int) -> None:
+    """Watch the four agents read a short conversation of two friends, and answer questions about it.
+
+    The local model is fetched when it is not here. The memory stays in --out, to be looked at with
+    `memquartet memory` and asked with `memquartet ask`.
+    """
+    screen = Screen()
+    kind, _, name = model.partition(":")
+    if kind == "local" and known(name):
+        pull_with_bar(name, screen)
+    (sample,) = load_demo()
+    db = out / "memory.db"
+    out.mkdir(parents=True, exist_ok=True)
+    for old in (db, *(db.with_name(db.name + end) for end in ("-wal", "-shm"))):
+        old.unlink(missing_ok=True)
+    with Target(db=db, scope=EVERYWHERE, embedder="static").open(create=True) as memory:
+        try:
+            asyncio.run(_show(sample, memory, model, seed, screen))
+        except KeyboardInterrupt:
+            screen.warn(f"Interrupted. What was remembered is kept in {db}; the demo starts afresh.")
+            raise SystemExit(INTERRUPTED) from None
+    _say_what_next(model, db, screen)
+
+
+async def _show(sample: Sample, memory: Memory, model: str, seed: int, screen: Screen) -> None:
+    chat = make_model(model)
+    team = Team.of(chat)
+    rollout = Rollout(team=team, memory=memory, seed=seed)
+    try:
+        screen.write(f"{chat.name} reads {len(sample.chunks)} sessions of a conversation", "bold")
+        for chunk in sample.chunks:
+            with screen.status(f"session {chunk.index + 1}: extracting facts, deciding, summarizing"):
+                step = await rollout.read_chunk(chunk, origin=f"demo#{chunk.index}")
+            _show_step(chunk, step, screen)
+        screen.write(f"\nWhat it remembers now ({len(memory)} memories)", "bold")
+        screen.table(entry_columns(), map(entry_row, memory.entries()))
+        screen.write("short-term memory: " + (memory.state().text or "(empty)"))
+
+        screen.write(
+            f"\n{len(sample.questions)} questions, asked with this memory, with BM25 over the raw text, and with nothing",
+            "bold",
+        )
+        with screen.status("answering"):
+            answers = {"quartet": await rollout.answer_all(sample.questions)}
+        for system in (RagBm25(team=team), NoMemory(team=team)):
+            with screen.status(f"answering: {system.name}"):
+                answers[system.name] = (
+                    await system.run(sample, seed=seed, on_progress=lambda _: None)
+                ).answers
+    finally:
+        await chat.aclose()
+    _show_answers(sample, answers, screen)
+    show_results(_results(sample, answers), screen)
+
+
+def _show_step(chunk: Chunk, step: MemoryStep, screen: Screen) -> None:
+    """One session: its head line, each fact with what became of it, and the new short-term memory.
+
+    Raises:
+        WorldError: the model's server or the disk failed.
+    """
+    if step.trajectory.failure:
+        raise WorldError(step.trajectory.failure.message)
+    head, *_ = chunk.text.splitlines()
+    unimportant = sum(not fact.important for fact in step.facts)
+    screen.write(
+        f"\n{head}  {len(step.facts)} facts, {unimportant} of them unimportant, "
+        f"{sum(turn.seconds for turn in step.trajectory.turns):.1f} s of model time",
+        "bold",
+    )
+    for outcome in step.outcomes:
+        _show_outcome(outcome, screen)
+    invalid = sum(turn.status is TurnStatus.INVALID for turn in step.trajectory.turns)
+    if invalid:
+        screen.write(f"  ! {invalid} unusable outputs, sent back to the model", "red")
+    if unimportant and step.state.text:
+        screen.write(f"  short-term memory: {step.state.text}", "dim")
+
+
+def _show_outcome(outcome: FactOutcome, screen: Screen) -> None:
+    decision = outcome.decision
+    told = f"  {_SIGNS[decision]} {decision.value:<6} {outcome.fact.text}"
+    replaced = [r.before.content for r in outcome.receipts if r.before and decision is Decision.UPDATE]
+    screen.write(told + "".join(f"  (was: {old})" for old in replaced), _STYLES[decision])
+
+
+def _show_answers(sample: Sample, answers: Answers, screen: Screen) -> None:
+    width = max(map(len, answers))
+    for number, question in enumerate(sample.questions):
+        screen.write(f"\n{question.text}  → {question.answers[0] if question.answers else '(no answer)'}")
+        for system, given in answers.items():
+            text = given[number].text
+            value = score(sample.metric, text, question)
+            shown = "no answer: the model's server failed" if text is None else " ".join(text.split())[:90]
+            screen.write(
+                f"  {system:<{width}}  {'—' if value is None else f'{100 * value:3.0f}'}  {shown}",
+                "green" if value else "dim",
+            )
+    screen.write("")
+
+
+def _results(sample: Sample, answers: Answers) -> list[SystemResult]:
+    results = []
+    for system, given in answers.items():
+        scores = [
+            score(sample.metric, answer.text, question)
+            for answer, question in zip(given, sample.questions, strict=True)
+        ]
+        results.append(SystemResult(system=system, scores={OVERALL: summarize(scores)}))
+    return results
+
+
+def _say_what_next(model: str, db: Path, screen: Screen) -> None:
+    if model == DEFAULT_MODEL:
+        screen.write(
+            "\nThis model has 135 million parameters and was not taught to use a memory: it scores near the floor,\n"
+            "and most of its answers are guesses. A larger model behind any OpenAI-compatible server, for example:\n"
+            "  pip install 'memquartet[openai]' vllm && vllm serve Qwen/Qwen3-4B-Instruct-2507\n"
+            "  memquartet demo --model openai:Qwen/Qwen3-4B-Instruct-2507@http://localhost:8000/v1"
+        )
+    screen.write(
+        f"\nLook around:  memquartet memory list --db {db}\n"
+        f"              memquartet ask 'Where does Mira live?' --db {db}"
+    )
