@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import re
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 TOKENIZER_FILE = "l2-supercat-tokenizer.json.gz"
 # The longest entry of the vocabulary; no token covers more characters.
 _MAX_TOKEN_CHARS = 16
+# Half of a UTF-16 pair, as broken JSON escapes leave it; the tokenizer refuses such text.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Keep(StrEnum):
@@ -45,7 +48,7 @@ class BpeTokenCounter:
 
     def count(self, text: str) -> int:
         """Number of tokens, without special tokens; 0 for ""."""
-        return len(bundled_tokenizer().encode(text, add_special_tokens=False)) if text else 0
+        return len(_encode(text)) if text else 0
 
     def truncate(self, text: str, budget: int, keep: Keep = Keep.FIRST) -> str:
         """The text itself when it fits, else a piece of it at one end; a budget of 0 or less gives "".
@@ -57,7 +60,7 @@ class BpeTokenCounter:
         # Only so many characters can matter; a 50 MB line is not tokenized whole.
         reach = (budget + 1) * _MAX_TOKEN_CHARS
         near = text[:reach] if keep is Keep.FIRST else text[-reach:]
-        offsets = bundled_tokenizer().encode(near, add_special_tokens=False).offsets
+        offsets = _encode(near).offsets
         if len(offsets) <= budget and len(near) == len(text):
             return text
         for kept in range(min(budget, len(offsets)), 0, -1):
@@ -81,3 +84,8 @@ def bundled_tokenizer() -> Tokenizer:
     packed = files("memquartet.text").joinpath("data", TOKENIZER_FILE).read_bytes()
     tokenizer: Tokenizer = Tokenizer.from_str(gzip.decompress(packed).decode("utf-8"))
     return tokenizer
+
+
+def _encode(text: str) -> Encoding:
+    readable = text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+    return bundled_tokenizer().encode(readable, add_special_tokens=False)
