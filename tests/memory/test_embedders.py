@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
@@ -38,6 +38,7 @@ def test_static_vectors_put_like_beside_like() -> None:
     assert dog @ puppy > dog @ tax + 0.2
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=5))
 def test_a_text_has_the_same_static_vector_alone_and_in_a_batch(texts: list[str]) -> None:
     together = STATIC.embed(texts)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -25,6 +25,7 @@ USERS = ["alice", "bob"]
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few rows a block, so that short histories freeze and merge."""
     monkeypatch.setattr(index_module, "HEAD_ROWS", 3)
+    monkeypatch.setattr(index_module, "SMALL_ROWS", 4)
     monkeypatch.setattr(index_module, "MAX_MERGED_ROWS", 12)
 
 
@@ -113,6 +114,7 @@ def live(history: list[tuple[str, MemoryEntry | int | None]]) -> list[Twin]:
     return twins
 
 
+@settings(deadline=None)
 @given(steps, queries, st.sampled_from(SearchMethod), filters)
 def test_every_fork_finds_exactly_what_a_freshly_built_index_finds(
     history: list[tuple[str, MemoryEntry | int | None]], query: str, method: SearchMethod, chosen: Filters
@@ -123,6 +125,7 @@ def test_every_fork_finds_exactly_what_a_freshly_built_index_finds(
         assert found(twin.index, query, method, chosen) == found(twin.rebuilt(), query, method, chosen)
 
 
+@settings(deadline=None)
 @given(st.lists(entries, max_size=30), queries, st.sampled_from(SearchMethod))
 def test_a_users_results_do_not_depend_on_other_users(
     written: list[MemoryEntry], query: str, method: SearchMethod
@@ -139,6 +142,7 @@ def test_a_users_results_do_not_depend_on_other_users(
     assert found(everyone.index, query, method, chosen) == found(alone.index, query, method, chosen)
 
 
+@settings(deadline=None)
 @given(st.lists(entries, max_size=30), queries, filters)
 def test_hits_pass_the_filters_are_distinct_and_ordered(
     written: list[MemoryEntry], query: str, chosen: Filters

@@ -4,7 +4,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memquartet.errors import ConfigError
@@ -91,6 +91,7 @@ def test_threads_agree() -> None:
         assert list(pool.map(index_terms, texts)) == expected
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_gives_clean_terms(text: str) -> None:
     for term in index_terms(text):
@@ -98,6 +99,7 @@ def test_any_text_gives_clean_terms(text: str) -> None:
         assert not any(char.isspace() for char in term)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="ascii"), max_size=100))
 def test_the_ascii_path_agrees_with_the_general_one(text: str) -> None:
     # One letter outside ASCII sends the same text down the general path.

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memquartet.text.tokens import Keep, bundled_tokenizer, default_counter
@@ -49,6 +49,7 @@ def test_no_budget_leaves_nothing(budget: int) -> None:
     assert COUNTER.truncate("words", budget) == ""
 
 
+@settings(deadline=None)
 @given(texts, st.integers(1, 30), st.sampled_from(Keep))
 def test_a_cut_fits_and_is_an_end_of_the_text(text: str, budget: int, keep: Keep) -> None:
     piece = COUNTER.truncate(text, budget, keep)

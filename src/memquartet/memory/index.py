@@ -28,8 +28,10 @@ from memquartet.memory.snapshot import Snapshot, pack, unpack
 from memquartet.memory.vectors import cosine
 from memquartet.text.terms import index_terms
 
-HEAD_ROWS = 64
+HEAD_ROWS = 32
 """A head of this size is frozen: scanning it still costs less than a segment more."""
+SMALL_ROWS = 512
+"""A segment up to this size takes in whatever follows it: copying it costs less than searching one more."""
 MAX_MERGED_ROWS = 65_536
 """Segments are not merged beyond this size, which bounds the longest pause of an `add`."""
 
@@ -269,12 +271,15 @@ def _bury(part: _Part, row: int, dim: int) -> tuple[_Part, ...]:
 
 
 def _merged(parts: tuple[_Part, ...], dim: int) -> tuple[_Part, ...]:
-    """The parts with the newest ones merged until each is less than half of the one before it."""
+    """The parts, the newest ones merged where they are small or more than half as large as the one before."""
     cut = len(parts) - 1
     living = parts[cut].living
-    while cut and parts[cut - 1].living <= 2 * living and living + parts[cut - 1].living <= MAX_MERGED_ROWS:
+    while cut:
+        before = parts[cut - 1].living
+        if before > max(2 * living, SMALL_ROWS) or before + living > MAX_MERGED_ROWS:
+            break
         cut -= 1
-        living += parts[cut].living
+        living += before
     if cut == len(parts) - 1:
         return parts
     segment = merge([(part.segment, part.dead) for part in parts[cut:]], dim)

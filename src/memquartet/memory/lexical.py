@@ -8,6 +8,7 @@ deleted ones, nor how the index lies in memory, change a score.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +29,11 @@ def bm25(
     """
     names = list(terms)
     lists = [part.postings(names) for part in candidates]
-    offsets = np.cumsum([0, *(len(part) for part in candidates)])
+    starts = accumulate((len(part) for part in candidates[:-1]), initial=0)
     lengths = np.concatenate([part.pick(part.block.lengths) for part in candidates])
     which = np.concatenate([postings.which for postings in lists])
     counts = np.concatenate([postings.counts for postings in lists])
-    rows = np.concatenate(
-        [postings.rows + start for postings, start in zip(lists, offsets[:-1], strict=True)]
-    )
+    rows = np.concatenate([postings.rows + start for postings, start in zip(lists, starts, strict=True)])
 
     frequency = np.bincount(which, minlength=len(terms))
     idf = np.log1p((len(lengths) - frequency + 0.5) / (frequency + 0.5)) * np.fromiter(
