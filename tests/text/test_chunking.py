@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memquartet.errors import ConfigError
-from memquartet.text.chunking import CountTokens, Pack, pack, split_text
+from memquartet.text.chunking import CountTokens, Pack, Piece, pack, split_text
 
 
 def count_words(text: str) -> int:
@@ -79,6 +79,10 @@ def test_a_number_is_not_a_sentence_end() -> None:
     assert split_text("It is 3.14 or so. Yes.", budget=18, count=len) == ["It is 3.14 or so. ", "Yes."]
 
 
+def test_the_number_of_a_list_item_stays_with_it() -> None:
+    assert split_text("0. One.\n1. Two.\n", budget=10, count=len) == ["0. One.\n", "1. Two.\n"]
+
+
 def test_a_sentence_that_is_too_long_is_cut_after_a_word() -> None:
     assert split_text("one two three four five", budget=12, count=len) == ["one two ", "three four ", "five"]
 
@@ -89,6 +93,11 @@ def test_a_word_that_is_too_long_is_cut_between_characters() -> None:
 
 def test_a_character_heavier_than_the_budget_stands_alone() -> None:
     assert split_text("abc", budget=2, count=lambda text: 3 * len(text)) == ["a", "b", "c"]
+
+
+def test_parts_of_one_utterance_in_one_pack_are_not_separated() -> None:
+    pieces = (Piece(index=3, text="one "), Piece(index=3, text="two"), Piece(index=4, text="three"))
+    assert Pack(pieces=pieces).text() == "one two\nthree"
 
 
 def test_no_utterances_give_no_packs() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 from memquartet.errors import ConfigError
@@ -19,6 +20,7 @@ CountTokens = Callable[[str], int]
 
 # Longer texts are never counted as a whole: tokenizers need many times a text's size in memory.
 _COUNTED_WHOLE = 16_384
+_LONGEST_ITEM_NUMBER = 10
 # A cut this near to the budget is good enough; a closer search costs more counting than it saves.
 _FULL = 0.9
 # The look-behind starts a match only at the head of a run of dots: without it a long run is quadratic.
@@ -52,8 +54,11 @@ class Pack:
     pieces: tuple[Piece, ...]
 
     def text(self, separator: str = "\n") -> str:
-        """The pieces, joined."""
-        return separator.join(piece.text for piece in self.pieces)
+        """The utterances, joined; parts of one utterance follow one another without a separator."""
+        texts = [self.pieces[0].text]
+        for before, piece in pairwise(self.pieces):
+            texts += [separator, piece.text] if piece.index != before.index else [piece.text]
+        return "".join(texts)
 
 
 class _Part(NamedTuple):
@@ -156,6 +161,9 @@ def _sentence_parts(text: str, budget: int, count: CountTokens) -> Iterator[_Par
 def _sentences(text: str) -> Iterator[str]:
     start = 0
     for match in _SENTENCE_END.finditer(text):
+        # The number of a list item ("12. Ann lives in Leeds.") stays with the item.
+        if match.start() - start < _LONGEST_ITEM_NUMBER and text[start : match.start()].isdigit():
+            continue
         yield text[start : match.end()]
         start = match.end()
     if start < len(text):
