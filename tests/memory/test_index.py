@@ -240,3 +240,18 @@ def test_a_newer_format_asks_for_a_rebuild() -> None:
     data[8] = 99
     with pytest.raises(StoreVersionError, match="build the index again"):
         Index.from_bytes(bytes(data))
+
+
+def test_scores_do_not_depend_on_where_an_entry_lies() -> None:
+    notes = [entry(f"{n:03}", f"note {n % 150} about gardening and travel {n % 7}") for n in range(300)]
+    forward, backward = build(*notes), build(*reversed(notes))
+    for index in (forward, backward):
+        index.remove("005")
+    reopened = Index.from_bytes(forward.to_bytes())
+    query = "travel notes about the garden 77"
+    vector = EMBEDDER.embed([query])[0]
+    for filters in (Filters(), Filters(scope=Scope(user_id="alice")), Filters(created_from=START)):
+        expected = forward.search(query, vector, top_k=300, filters=filters)
+        assert len(expected) == 299
+        assert backward.search(query, vector, top_k=300, filters=filters) == expected
+        assert reopened.search(query, vector, top_k=300, filters=filters) == expected
