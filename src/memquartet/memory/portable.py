@@ -1,24 +1,16 @@
-"""Memories as text that outlives the program: the export (JSON lines) and the checkpoint of a file."""
+"""Memories as text that outlives the program: the export (JSON lines) and the canonical form."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from pathlib import Path
-from typing import cast
 
-from rpds import HashTrieMap
-
-from memquartet.core.memory import Scope
 from memquartet.errors import ConfigError, InputError, StoreError, StoreVersionError
 from memquartet.memory.codec import (
     FORMAT_VERSION,
     Json,
-    decode_entry,
     decode_record,
-    decode_scope,
-    decode_state,
     dumps,
     encode_entry,
     encode_record,
@@ -120,29 +112,6 @@ def encode_contents(contents: Contents) -> bytes:
             "states": sorted(states, key=dumps),
         }
     ).encode()
-
-
-def decode_contents(data: bytes) -> Contents:
-    """The contents again.
-
-    Raises:
-        InputError: the bytes are not what `encode_contents` gives.
-    """
-    encoded = loads(data.decode())
-    try:
-        entries = [decode_entry(entry) for entry in cast(list[Json], encoded["entries"])]
-        states: dict[Scope, Json] = {
-            decode_scope(scope): state for scope, state in cast(list[tuple[Json, Json]], encoded["states"])
-        }
-        return Contents(
-            seq=cast(int, encoded["seq"]),
-            time=datetime.fromisoformat(cast(str, encoded["time"])),
-            last_number=cast(int, encoded["last_number"]),
-            entries=HashTrieMap({entry.entry_id: entry for entry in entries}),
-            states=HashTrieMap({scope: decode_state(state) for scope, state in states.items()}),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"not the contents of a memory: {error}") from error
 
 
 def _within_limits(record: JournalRecord) -> JournalRecord:

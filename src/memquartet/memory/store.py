@@ -24,11 +24,11 @@ from memquartet.errors import (
     StoreError,
     StoreVersionError,
 )
+from memquartet.memory.checkpoint import pack_contents, unpack_contents
 from memquartet.memory.contents import Contents
 from memquartet.memory.index import Index
 from memquartet.memory.journal import Checkpoint, Journal, JournalRecord, Vector
 from memquartet.memory.limits import aware
-from memquartet.memory.portable import decode_contents, encode_contents
 from memquartet.memory.protocols import Embedder
 from memquartet.memory.reembedding import Progress, reembed
 
@@ -107,7 +107,7 @@ class Store:
         checkpoint = derived.load() if derived else None
         if checkpoint is not None:
             try:
-                index, contents = Index.from_bytes(checkpoint.index), decode_contents(checkpoint.contents)
+                index, contents = Index.from_bytes(checkpoint.index), unpack_contents(checkpoint.contents)
             except (InputError, StoreError, StoreVersionError) as error:
                 log.warning("the checkpoint is made again from the journal: %s", error)
             else:
@@ -357,7 +357,7 @@ class Store:
             derived.save(
                 Checkpoint(
                     seq=self._contents.seq,
-                    contents=encode_contents(self._contents),
+                    contents=pack_contents(self._contents),
                     index=self._index.to_bytes(),
                 )
             )
