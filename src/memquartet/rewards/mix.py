@@ -102,17 +102,15 @@ class RewardMix:
         found = []
         for part in parts:
             weight = own.get(Part(part.name), 0.0)
+            if weight == 0:
+                continue
             if part.value is not None and not 0 <= part.value <= 1:
                 raise ConfigError(
-                    f"reward part {part.name!r} of the {role} is {part.value!r}: expected a number in [0, 1],"
+                    f"reward part {str(part.name)!r} of the {role} is {part.value!r}: expected a number in [0, 1],"
                     " or None where it cannot be judged"
                 )
-            if weight > 0:
-                found.append(replace(part, weight=weight))
+            found.append(replace(part, weight=weight))
         return tuple(found)
-
-
-DEFAULT_MIX = RewardMix()
 
 
 def total(parts: Iterable[RewardPart]) -> float | None:
@@ -128,10 +126,13 @@ def total(parts: Iterable[RewardPart]) -> float | None:
 def _check_weight(role: Role, part: str, weight: object) -> None:
     own = DEFAULT_WEIGHTS[role]
     if part not in own:
-        raise ConfigError(f"no reward part {part!r} for the {role}: it has {_names(own)}")
+        raise ConfigError(f"no reward part {str(part)!r} for the {role}: it has {_names(own)}")
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= MAX_WEIGHT:
         raise ConfigError(f"weight {role}.{part} is {weight!r}: expected a number from 0 to {MAX_WEIGHT:g}")
 
 
 def _names(choices: Iterable[str]) -> str:
     return ", ".join(repr(str(choice)) for choice in choices)
+
+
+DEFAULT_MIX = RewardMix()
