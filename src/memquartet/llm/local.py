@@ -97,11 +97,15 @@ class LocalChatModel:
             ModelServerError: the file cannot be loaded, or the prompt does not fit the context.
         """
         exchange = _Exchange()
-        future = self._pool().submit(self._answer, request, exchange)
+        workers = self._pool()
+        future = workers.submit(self._answer, request, exchange, workers)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             exchange.cancel()
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():
+                raise self._closed() from None
             raise
 
     def load(self) -> None:
@@ -111,7 +115,7 @@ class LocalChatModel:
             MissingExtraError: `xllamacpp` is not installed.
             ModelServerError: the file cannot be loaded.
         """
-        self._running()
+        self._running(self._pool())
 
     def close(self) -> None:
         """Free the model; running requests end with an error. A later request loads it again."""
@@ -133,14 +137,16 @@ class LocalChatModel:
                 self._workers = ThreadPoolExecutor(self._parallel, thread_name_prefix="memquartet-llama")
             return self._workers
 
-    def _running(self) -> _Engine:
+    def _running(self, workers: ThreadPoolExecutor) -> _Engine:
         with self._lock:
+            if workers is not self._workers:
+                raise self._closed()
             if self._engine is None:
                 self._engine = _Engine(self._parameters(), self._describe())
             return self._engine
 
-    def _answer(self, request: ChatRequest, exchange: _Exchange) -> Completion:
-        engine = self._running()
+    def _answer(self, request: ChatRequest, exchange: _Exchange, workers: ThreadPoolExecutor) -> Completion:
+        engine = self._running(workers)
         body = {
             **request_json(request),
             **_llama_sampling(request.sampling),
@@ -188,6 +194,9 @@ class LocalChatModel:
             adapter.scale = 1.0
             params.lora_adapters = [adapter]
         return params
+
+    def _closed(self) -> ModelServerError:
+        return ModelServerError(f"{self._describe()}: closed before the request was answered")
 
     def _describe(self) -> str:
         return f"local model {self._name!r} ({self._path})"
@@ -284,7 +293,7 @@ def _grammar(schema: JsonSchema | None) -> str:
 def _kept_grammar(completion: Completion) -> bool:
     """Whether the text can be JSON: llama.cpp drops a grammar it cannot compile without a word."""
     if completion.finish_reason == "length":
-        return completion.text[:1] in _JSON_OPENINGS
+        return completion.text.lstrip()[:1] in _JSON_OPENINGS
     try:
         json.loads(completion.text)
     except ValueError:

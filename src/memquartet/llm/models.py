@@ -154,15 +154,21 @@ def _locked(path: Path) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(
-            sqlite3.connect(path.parent / "lock.db", timeout=LOCK_SECONDS, isolation_level=None)
-        ) as lock:
+        lock = sqlite3.connect(path.parent / "lock.db", timeout=LOCK_SECONDS, isolation_level=None)
+    except (sqlite3.Error, OSError) as error:
+        raise _unusable(path.parent, error) from error
+    with closing(lock):
+        try:
             lock.execute("BEGIN EXCLUSIVE")
-            yield
-    except (sqlite3.Error, FileExistsError, PermissionError) as error:
-        raise DownloadError(
-            f"cannot use the cache folder {path.parent}: {error}; set MEMQUARTET_CACHE"
-        ) from error
+        except sqlite3.Error as error:
+            raise _unusable(path.parent, error) from error
+        yield
+
+
+def _unusable(folder: Path, error: Exception) -> DownloadError:
+    return DownloadError(
+        f"cannot use the cache folder {folder}: {error}; set MEMQUARTET_CACHE to another one"
+    )
 
 
 def _hub_parts(name: str) -> tuple[str, str, str]:

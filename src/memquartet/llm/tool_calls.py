@@ -154,17 +154,17 @@ def _in_json(text: str, *, bare: bool) -> Iterator[_Found | _Unreadable]:
     except ValueError as error:
         yield _Unreadable(f"The tool call is not valid JSON: {error}. {_HINT}")
         return
+    found = [value for outer in values for value in _flat(outer)]
     # Broken JSON can hold whole values (its arguments): trust the pieces only where they are calls.
-    if values and all(_is_call(value) for outer in values for value in _flat(outer)):
-        for outer in values:
-            for value in _flat(outer):
-                yield _from_value(value)
+    if found and all(_is_call(value) for value in found):
+        yield from (_from_value(value) for value in found)
         return
     parsed = parse_json(text)
     if parsed.status is TurnStatus.INVALID:
         yield _Unreadable(f"The tool call cannot be read: {parsed.errors[0]}. {_HINT}")
         return
-    for value in _flat(parsed.value):
+    # An empty list in tags is no call either, and must not pass in silence.
+    for value in list(_flat(parsed.value)) or [parsed.value]:
         if _is_call(value):
             yield _noted(_from_value(value), parsed)
         elif not bare or parsed.status is not TurnStatus.OK:

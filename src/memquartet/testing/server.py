@@ -190,11 +190,8 @@ def _handler(server: FakeServer) -> type[BaseHTTPRequestHandler]:
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
 
-        def log_message(  # type: ignore[explicit-override]  # typing.override is 3.12
-            self,
-            format: str,
-            *args: object,  # noqa: A002 - http.server's name
-        ) -> None:
+        # typing.override is 3.12; `format` is http.server's name.
+        def log_message(self, format: str, *args: object) -> None:  # type: ignore[explicit-override]  # noqa: A002
             """Stay quiet."""
 
     return Handler
