@@ -225,15 +225,17 @@ class _FileRecords:
 
 def _check_header(path: str, *, create: bool) -> None:
     file = Path(path)
-    if file.is_dir():
-        raise StoreError(f"{path!r} is a folder: give the path of a file in it")
-    if not file.exists():
-        if create:
-            return
-        raise StoreError(f"{path!r} is gone: it was moved or deleted after this memory was opened")
     try:
         with file.open("rb") as opened:
             magic = opened.read(16)
+    except FileNotFoundError:
+        if create:
+            return
+        raise StoreError(
+            f"{path!r} is gone: it was moved or deleted; give the path where it is now"
+        ) from None
+    except IsADirectoryError:
+        raise StoreError(f"{path!r} is a folder: give the path of a file in it") from None
     except OSError as error:
         raise StoreError(f"{path!r} cannot be read: {error.strerror}; change the permissions") from error
     if magic and magic != b"SQLite format 3\0":

@@ -66,9 +66,9 @@ class SqliteDerived:
     def load(self) -> Checkpoint | None:
         """The latest checkpoint, if there is one."""
         rows = self._file.rows("SELECT seq, data FROM checkpoint ORDER BY part")
-        if not rows:
-            return None
         data = memoryview(rows[0][1] if len(rows) == 1 else b"".join(data for _, data in rows))
+        if len(data) < LENGTH.size:
+            return None
         start = LENGTH.size + LENGTH.unpack_from(data)[0]
         return Checkpoint(
             seq=rows[0][0], contents=bytes(data[LENGTH.size : start]), index=bytes(data[start:])
