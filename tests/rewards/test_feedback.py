@@ -12,7 +12,7 @@ from memquartet.core.trajectory import FactOutcome, Role
 from memquartet.rewards.credit import reward_episode
 from memquartet.rewards.parts import Part
 
-UNTIMED = settings(deadline=None)
+UNTIMED = settings(deadline=None, max_examples=50)
 RICH = sample(["Ann lives in Rome.", "Ann still lives in Rome. Bob is a cook."], question(0, "Rome"))
 
 

@@ -7,7 +7,7 @@ what a fact was worth does not depend on the name that the manager gave its deci
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -48,25 +48,67 @@ class Ledger:
             entries: the memory after it. Needed only for entries that were there before the episode and that it
                 did not touch; receipts tell the rest.
         """
-        contents = _contents_before(episode, entries)
-        writers: dict[EntryId, list[Place]] = {}
-        redundant: dict[Place, frozenset[EntryId]] = {}
-        doubled: set[Place] = set()
+        replay = _Replay(_contents_before(episode, entries))
         for step_number, step in enumerate(episode.steps):
-            known = dict(contents)
+            replay.fresh.clear()
             for number, outcome in enumerate(step.outcomes):
-                place = Place(step_number, number)
-                said, twice = _said(contents)
-                written = _carry_out(outcome, contents)
-                said_now, twice_now = _said(contents)
-                if twice_now > twice:
-                    doubled.add(place)
-                if said_now == said:
-                    redundant[place] = _already_saying(outcome, written, contents, known)
-                    continue
-                for entry_id in written:
-                    writers.setdefault(entry_id, []).append(place)
-        return cls(contents=contents, writers=writers, redundant=redundant, doubled=frozenset(doubled))
+                replay.carry_out(outcome, Place(step_number, number))
+        return cls(
+            contents=replay.contents,
+            writers=replay.writers,
+            redundant=replay.redundant,
+            doubled=frozenset(replay.doubled),
+        )
+
+
+class _Replay:
+    """A memory of texts, indexed by their wording, that takes one fact's operations after another."""
+
+    def __init__(self, contents: Mapping[EntryId, str]) -> None:
+        self.contents = dict(contents)
+        self.writers: dict[EntryId, list[Place]] = {}
+        self.redundant: dict[Place, frozenset[EntryId]] = {}
+        self.doubled: set[Place] = set()
+        self.fresh: set[EntryId] = set()
+        """Entries whose words are of the present step."""
+        self._saying: defaultdict[Wording, set[EntryId]] = defaultdict(set)
+        for entry_id, content in contents.items():
+            self._saying[wording(content)].add(entry_id)
+
+    def carry_out(self, outcome: FactOutcome, place: Place) -> None:
+        """Do a fact's operations and note what they came to."""
+        changes = [(r.before, r.after) for r in outcome.receipts if r.applied and (r.before or r.after)]
+        touched = {wording(entry.content) for change in changes for entry in change if entry}
+        before = {words: len(self._saying[words]) for words in touched}
+        for old, new in changes:
+            self._put(old, new)
+        after = {words: len(self._saying[words]) for words in touched}
+        if sum(max(0, n - 1) for n in after.values()) > sum(max(0, n - 1) for n in before.values()):
+            self.doubled.add(place)
+        written = {new.entry_id for _, new in changes if new and new.entry_id in self.contents}
+        self.fresh |= {new.entry_id for old, new in changes if new and not old}
+        if all(bool(before[words]) == bool(after[words]) for words in touched):
+            self.redundant[place] = frozenset(self._repeated(outcome, written) - self.fresh)
+            return
+        self.fresh |= written
+        for entry_id in written:
+            self.writers.setdefault(entry_id, []).append(place)
+
+    def _put(self, old: MemoryEntry | None, new: MemoryEntry | None) -> None:
+        for entry in filter(None, (old, new)):
+            if (content := self.contents.pop(entry.entry_id, None)) is not None:
+                self._saying[wording(content)].discard(entry.entry_id)
+        if new is not None:
+            self.contents[new.entry_id] = new.content
+            self._saying[wording(new.content)].add(new.entry_id)
+
+    def _repeated(self, outcome: FactOutcome, written: Iterable[EntryId]) -> set[EntryId]:
+        """The entries that say what a redundant fact says. A NOOP that names none means the first candidate."""
+        named = {r.op.entry_id for r in outcome.receipts if isinstance(r.op, Noop) and r.op.entry_id}
+        if outcome.decision is Decision.NOOP and not named:
+            named = set(outcome.candidates[:1])
+        texts = [outcome.fact.text, *(self.contents[entry_id] for entry_id in written)]
+        return named.union(*(self._saying.get(wording(text), ()) for text in texts))
 
 
 def _contents_before(episode: Episode, entries: Iterable[MemoryEntry]) -> dict[EntryId, str]:
@@ -81,41 +123,3 @@ def _contents_before(episode: Episode, entries: Iterable[MemoryEntry]) -> dict[E
     for entry in entries:
         first.setdefault(entry.entry_id, entry.content)
     return {entry_id: content for entry_id, content in first.items() if content is not None}
-
-
-def _said(contents: Mapping[EntryId, str]) -> tuple[frozenset[Wording], int]:
-    """What the memory says, and how many of its entries say it once more."""
-    counts = Counter(map(wording, contents.values()))
-    return frozenset(counts), counts.total() - len(counts)
-
-
-def _carry_out(outcome: FactOutcome, contents: dict[EntryId, str]) -> list[EntryId]:
-    """Do a fact's operations; the entries that hold its content afterwards."""
-    written: list[EntryId] = []
-    for receipt in outcome.receipts:
-        if not receipt.applied:
-            continue
-        if receipt.after is not None:
-            contents[receipt.after.entry_id] = receipt.after.content
-            written.append(receipt.after.entry_id)
-        elif receipt.before is not None:
-            contents.pop(receipt.before.entry_id, None)
-    return [entry_id for entry_id in dict.fromkeys(written) if entry_id in contents]
-
-
-def _already_saying(
-    outcome: FactOutcome,
-    written: Sequence[EntryId],
-    contents: Mapping[EntryId, str],
-    known: Mapping[EntryId, str],
-) -> frozenset[EntryId]:
-    """The entries from before the step that a redundant fact repeats.
-
-    A NOOP that names no entry means the one that resembles the fact most.
-    """
-    named = {r.op.entry_id for r in outcome.receipts if isinstance(r.op, Noop) and r.op.entry_id is not None}
-    if outcome.decision is Decision.NOOP and not named:
-        named = set(outcome.candidates[:1])
-    wordings = {wording(contents[entry_id]) for entry_id in written} | {wording(outcome.fact.text)}
-    same = {entry_id for entry_id, content in known.items() if wording(content) in wordings}
-    return frozenset((named & (known.keys() | set(outcome.candidates))) | same)
