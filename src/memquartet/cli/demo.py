@@ -49,7 +49,7 @@ Answers = Mapping[str, Sequence[Answer]]
 @model_option
 @seed_option
 def command(*, out: Path, model: str, seed: int) -> None:
-    """Watch the four agents read a short conversation of two friends, and answer questions about it.
+    """Watch the four agents at work on a short conversation, then let them answer questions about it.
 
     The local model is fetched when it is not here. The memory stays in --out, to be looked at with
     `memquartet memory` and asked with `memquartet ask`.

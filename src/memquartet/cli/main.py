@@ -15,7 +15,7 @@ from memquartet.cli.command import Root
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "ingest": "Read files into the memory.",
-        "ask": "Answer a question from the memory.",
+        "ask": "Answer QUESTION from the memory.",
         "chat": "Talk with a model that remembers.",
         "memory": "Look at the memory and change it.",
         "run": "Score memory systems on a dataset.",

@@ -81,7 +81,7 @@ def command(
     model: str,
     seed: int,
 ) -> None:
-    """Let memory systems read the samples of DATASET, ask its questions and score the answers.
+    """Score memory systems on a dataset: they read its samples and answer its questions.
 
     DATASET is a file (LoCoMo, LongMemEval, MemoryAgentBench, our own samples) or "demo". The systems share one
     answerer: `quartet` is the four agents, `no_memory` sees the question alone, `rag_bm25` retrieves lines of the

@@ -1,0 +1,62 @@
+# make demo    set everything up and watch the four agents at work
+# make test    install what the tests need and run them all
+# make check   style, types, import rules, spelling, dependencies
+# make clean   remove .venv and caches; models, runs and memories stay
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+MODEL := smollm2-135m
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# Looked up when a rule needs it; a name in the PATH may still be a version that does not run.
+FIND_PYTHON = for name in python3 python3.12 python3.11 python; do \
+	  if $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; \
+	  then echo $$name; break; fi; done
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check clean model
+
+help:
+	@grep -E '^# make' Makefile | cut -c3-
+
+demo: model
+	@$(BIN)/memquartet demo
+
+test: $(VENV)/installed-dev model
+	$(BIN)/pytest -n 2
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/deptry src
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+model: $(VENV)/installed-demo
+	@$(BIN)/memquartet model pull $(MODEL) > /dev/null
+
+$(VENV)/bin/python:
+	@python=$$($(FIND_PYTHON)); \
+	if [ -z "$$python" ]; then \
+	  echo "memquartet needs Python 3.11 or 3.12, and neither is in the PATH." >&2; \
+	  echo "Install one (https://www.python.org/downloads, or: apt install python3.11 python3.11-venv)." >&2; \
+	  exit 1; fi; \
+	echo "Making $(VENV) with $$($$python --version)"; \
+	$$python -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "This Python cannot make a virtual environment (on Debian: apt install python3-venv)." >&2; exit 1; }
+
+# Stamps: a second call installs nothing unless pyproject.toml changed.
+$(VENV)/installed-demo: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing memquartet with llama.cpp and the scorers (takes a minute or two)"
+	@$(PIP) -e '.[local,eval]'
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing memquartet with everything that the tests and checks need (takes a minute or two)"
+	@$(PIP) -e '.[openai,local,eval,dev]'
+	@touch $@ $(VENV)/installed-demo
