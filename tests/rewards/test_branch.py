@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.rewards.episodes import World, question, sample
 
 from memquartet.agents.team import Team
 from memquartet.core.memory import Delete, Insert, Noop, Update
@@ -125,6 +126,15 @@ async def test_a_budget_bounds_the_probes_and_unprobed_turns_have_no_credit() ->
     assert nothing.answers == 0
 
 
+async def test_a_fact_that_changed_nothing_counts_zero_beside_the_others() -> None:
+    world = World()
+    world.step(world.add("Ann lives in Rome."), world.noop("Ann is in Rome", "m1")).answer("Rome", "m1")
+    team = Team.of(ScriptedModel(lambda request: request.messages[-1].content))
+    made = sample(["Ann lives in Rome."], question(0, "Rome"), metric="substring_exact_match")
+    credit = await branch_credit(Rollout(team=team, memory=world.memory), world.episode(), made)
+    assert credit.by_turn == {0: 0.5, 1: 0.5}
+
+
 async def test_equal_seeds_probe_the_same_facts() -> None:
     rollout, episode = await lived(scripted())
     one, other = [await branch_credit(rollout, episode, STORY, budget=2, seed=5) for _ in range(2)]
@@ -184,6 +194,14 @@ def test_leaving_out_an_insert_lets_a_later_update_stand_as_a_new_entry() -> Non
     assert contents(without(memory, {3})) == ["Ann lives in Paris", "Bob cooked"]
 
 
+def test_an_entry_that_an_update_brought_back_is_updated_like_any_other() -> None:
+    memory = clocked()
+    memory.insert("semantic", "Ann lives in Paris")
+    memory.update("m1", "Ann lives in Rome")
+    memory.update("m1", "Ann lives in Oslo")
+    assert contents(without(memory, {1})) == ["Ann lives in Oslo"]
+
+
 def test_leaving_out_an_insert_makes_its_later_removal_pointless() -> None:
     memory = clocked()
     memory.insert("semantic", "Ann lives in Paris")
@@ -191,6 +209,15 @@ def test_leaving_out_an_insert_makes_its_later_removal_pointless() -> None:
     memory.insert("semantic", "Ann lives in Rome")
     assert contents(without(memory, {1})) == ["Ann lives in Rome"]
     assert contents(without(memory, {2})) == ["Ann lives in Paris", "Ann lives in Rome"]
+
+
+def test_later_operations_follow_an_entry_whose_id_moved() -> None:
+    memory = clocked()
+    for content in ("ant", "bee", "cat"):
+        memory.insert("semantic", content)
+    memory.update("m2", "bear")
+    memory.delete("m3")
+    assert contents(without(memory, {1})) == ["bear"]
 
 
 def test_later_states_survive() -> None:

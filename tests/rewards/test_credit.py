@@ -81,6 +81,12 @@ def test_a_step_that_failed_masks_the_whole_episode() -> None:
         assert all(r.masked for r in reward_episode(world.episode(), TWO, mode=mode).turns)
 
 
+def test_a_step_that_failed_masks_the_episode_even_if_somebody_asked_it_afterwards() -> None:
+    world = World()
+    world.step(world.add("Ann lives in Rome"), failure=BROKEN).answer("Rome", "m1")
+    assert all(r.masked for r in reward_episode(world.episode(), TWO).turns)
+
+
 def test_an_answer_that_failed_drops_out_of_the_mean_and_is_never_a_zero() -> None:
     world = World()
     world.step(world.add("Ann lives in Rome")).answer("Rome", "m1").answer(None, failure=BROKEN)

@@ -219,6 +219,21 @@ def test_a_wrong_answer_pays_nobody() -> None:
     assert part(world, Part.PROVENANCE) == 0.0
 
 
+def test_an_answer_that_is_barely_right_is_not_right() -> None:
+    made = sample(["Ann lives in Rome."], question(0, "Rome, Italy, Europe, Earth"), metric="f1")
+    world = World()
+    world.step(world.add("Ann lives in Rome, Italy, Europe, Earth")).answer("Rome", "m1")
+    assert part(world, Part.CORRECTNESS, made) == pytest.approx(0.4)
+    assert part(world, Part.PROVENANCE, made) == 0.0
+
+
+def test_facts_of_a_chunk_that_no_question_needs_are_not_blamed_for_not_being_used() -> None:
+    made = sample(["Ann lives in Rome.", "Bob is a cook."], question(0, "Rome", evidence=("d0",)))
+    world = World()
+    world.step(world.add("Ann lives in Rome")).step(world.add("Bob is a cook")).answer("Rome", "m1", "m2")
+    assert part(world, Part.PROVENANCE, made, step=1) is None
+
+
 def test_an_update_pays_the_last_writer_in_full_and_the_one_before_half() -> None:
     world = World()
     world.step(world.add("Ann lives in Italy")).step(world.update("Ann lives in Rome", "m1"))

@@ -101,7 +101,6 @@ def _stale_values(question: Question, contents: Iterable[str]) -> set[str]:
     return {
         value
         for content in contents
-        if _about(question, content) and not says_any(content, question.answers)
         for value in values
-        if says(content, value)
+        if says(content, value) and _about(question, content) and not says_any(content, question.answers)
     }

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from memquartet.core.memory import EntryId, MemoryEntry, Noop
 from memquartet.core.trajectory import Decision, Episode, FactOutcome
-from memquartet.rewards.wording import Wording, wording
+from memquartet.rewards.wording import wording
 
 
 class Place(NamedTuple):
@@ -71,7 +71,7 @@ class _Replay:
         self.doubled: set[Place] = set()
         self.fresh: set[EntryId] = set()
         """Entries whose words are of the present step."""
-        self._saying: defaultdict[Wording, set[EntryId]] = defaultdict(set)
+        self._saying: defaultdict[str, set[EntryId]] = defaultdict(set)
         for entry_id, content in contents.items():
             self._saying[wording(content)].add(entry_id)
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from memquartet.text.terms import words
 
-Wording = tuple[str, ...]
 
+@lru_cache(maxsize=8_192)
+def wording(text: str) -> str:
+    """What two texts with the same words have in common: the words, each with a space on both sides.
 
-def wording(text: str) -> Wording:
-    """What two texts with the same words have in common; the stripped text itself when it has no words."""
-    return tuple(words(text)) or (text.strip(),)
+    A text without words is its own wording.
+    """
+    return f" {' '.join(found)} " if (found := words(text)) else text.strip()
 
 
 def says(text: str, value: str) -> bool:
     """Whether the words of `value` stand next to each other in `text`; a value without words is never said."""
-    wanted = words(value)
-    found = words(text)
-    return bool(wanted) and any(
-        found[start : start + len(wanted)] == wanted for start in range(len(found) - len(wanted) + 1)
-    )
+    wanted = wording(value)
+    return wanted.startswith(" ") and wanted in wording(text)
 
 
 def says_any(text: str, values: Iterable[str]) -> bool:
