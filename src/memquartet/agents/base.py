@@ -7,6 +7,7 @@ left, the output and what is wrong with it go back to the model. Every call is r
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,13 +18,14 @@ from typing import Generic, TypeVar
 
 from memquartet.core.messages import Message, Speaker
 from memquartet.core.trajectory import Role, Turn, TurnStatus
+from memquartet.errors import ConfigError
 from memquartet.llm.protocols import ChatModel, ChatRequest, Completion, JsonSchema, Sampling
 
 T = TypeVar("T")
 TurnSink = Callable[[Turn], None]
 """Where the turns of a unit of work go, in the order in which the calls return."""
 
-USER_MARK = "\n--- user ---\n"
+_MARK = re.compile(r"^--- (user|assistant) ---\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,11 @@ class AgentSettings:
     constrained: bool = True
     logprobs: bool = False
     prompt: str | None = None
+
+    def within(self, max_tokens: int) -> AgentSettings:
+        """The same settings with at most this many output tokens, for a task whose output cannot be longer."""
+        bounded = replace(self.sampling, max_tokens=min(self.sampling.max_tokens, max_tokens))
+        return replace(self, sampling=bounded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +89,24 @@ def render_prompt(text: str, values: Mapping[str, str]) -> tuple[Message, ...]:
     """Fill a prompt's `$names`; the values are inserted as they are and never expanded again.
 
     Args:
-        text: a system part, the line `--- user ---`, and a user part.
+        text: the system message, then messages behind lines `--- user ---` or `--- assistant ---`: worked
+            examples if there are any, and last the user message that carries the task.
         values: one text for each name.
+
+    Raises:
+        ConfigError: the text has no user message, or names a value that the agent does not give.
     """
-    system, _, user = text.partition(USER_MARK)
-    return (
-        Message(speaker=Speaker.SYSTEM, content=Template(system).substitute(values).strip()),
-        Message(speaker=Speaker.USER, content=Template(user).substitute(values).strip()),
-    )
+    system, *marked = _MARK.split(text)
+    try:
+        parts = [Template(part).substitute(values).strip() for part in (system, *marked[1::2])]
+    except (KeyError, ValueError) as error:
+        raise ConfigError(
+            f"the prompt names {error}; it may name {', '.join(f'${n}' for n in values)}"
+        ) from error
+    if marked[-2:-1] != ["user"]:
+        raise ConfigError("a prompt ends in a user message: add a line '--- user ---' before the task")
+    speakers = [Speaker.SYSTEM, *map(Speaker, marked[::2])]
+    return tuple(Message(speaker=who, content=part) for who, part in zip(speakers, parts, strict=True))
 
 
 def derive_seed(*parts: object) -> int:

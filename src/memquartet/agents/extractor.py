@@ -12,17 +12,12 @@ from memquartet.core.trajectory import Role, TurnStatus
 from memquartet.llm.parsing import parse_json
 from memquartet.llm.protocols import ChatModel, Completion, JsonSchema, Sampling
 
-MAX_FACTS = 64
+MAX_FACTS = 256
 """Facts of one kind accepted from one output; more is reported and dropped."""
-MAX_FACT_CHARACTERS = 1_000
-
-_STRINGS = {"type": "array", "items": {"type": "string"}, "maxItems": MAX_FACTS}
-EXTRACTION_SCHEMA: JsonSchema = {
-    "type": "object",
-    "properties": {"semantic": _STRINGS, "episodic": _STRINGS, "unimportant": _STRINGS},
-    "required": ["semantic", "episodic", "unimportant"],
-    "additionalProperties": False,
-}
+MAX_FACT_CHARACTERS = 400
+"""A fact is one short sentence; a longer one is reported and dropped."""
+CHARACTERS_PER_FACT = 30
+"""A chunk of n characters holds at most 4 + n / 30 facts of a kind: what a small model repeats is bounded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +25,7 @@ class FactExtractor:
     """Asks a model for the facts of a chunk."""
 
     model: ChatModel
-    settings: AgentSettings = field(default_factory=lambda: AgentSettings(sampling=Sampling(max_tokens=768)))
+    settings: AgentSettings = field(default_factory=lambda: AgentSettings(sampling=Sampling(max_tokens=2048)))
 
     async def extract(self, chunk: Chunk, *, task: Task) -> Reply[tuple[Fact, ...]]:
         """The facts of a chunk in the order of the output, without exact repetitions.
@@ -50,9 +45,24 @@ class FactExtractor:
             messages,
             read_extraction,
             task=task,
-            settings=self.settings,
-            schema=EXTRACTION_SCHEMA,
+            settings=self.settings.within(128 + len(chunk.text) // 3),
+            schema=extraction_schema(len(chunk.text)),
         )
+
+
+def extraction_schema(characters: int) -> JsonSchema:
+    """JSON schema of the facts of a chunk with this many characters."""
+    facts = {
+        "type": "array",
+        "items": {"type": "string", "maxLength": MAX_FACT_CHARACTERS},
+        "maxItems": min(MAX_FACTS, 4 + characters // CHARACTERS_PER_FACT),
+    }
+    return {
+        "type": "object",
+        "properties": dict.fromkeys(EXTRACTION_KEYS, facts),
+        "required": list(EXTRACTION_KEYS),
+        "additionalProperties": False,
+    }
 
 
 def read_extraction(completion: Completion) -> Reading[tuple[Fact, ...]]:
@@ -60,6 +70,7 @@ def read_extraction(completion: Completion) -> Reading[tuple[Fact, ...]]:
 
     `important` is accepted for semantic, a missing list is an empty one, and an object with `fact` or `text` (and
     perhaps `type`) for a plain string. An object with none of the lists is invalid, and so is anything else.
+    Where the output was cut at the token limit its last fact is half a sentence, and dropped.
     """
     outcome = parse_json(completion.text)
     if not isinstance(outcome.value, dict):
@@ -76,6 +87,8 @@ def read_extraction(completion: Completion) -> Reading[tuple[Fact, ...]]:
             if fact.text in facts:
                 errors.append(f"fact given twice: {fact.text[:80]!r}")
             facts.setdefault(fact.text, fact)
+    if completion.finish_reason == "length" and facts:
+        errors.append(f"the output was cut; dropped its last fact {facts.popitem()[0][:80]!r}")
     found = tuple(facts.values())
     return Reading(
         value=found,
@@ -112,8 +125,11 @@ def _facts_of(key: str, items: object, errors: list[str]) -> Iterator[Fact]:
             errors.append(f'"{key}" holds something that is not a sentence: {str(item)[:80]!r}')
             continue
         if len(text) > MAX_FACT_CHARACTERS:
-            errors.append(f"a fact of {len(text)} characters was cut to {MAX_FACT_CHARACTERS}")
-        yield Fact(text=" ".join(text[:MAX_FACT_CHARACTERS].split()), important=important, memory_type=kind)
+            errors.append(
+                f"a fact of {len(text)} characters was dropped: {text[:80]!r}; write short sentences"
+            )
+            continue
+        yield Fact(text=" ".join(text.split()), important=important, memory_type=kind)
 
 
 def _text_and_type(item: object, default: MemoryType) -> tuple[str | None, MemoryType]:

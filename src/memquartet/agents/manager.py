@@ -8,7 +8,7 @@ stored as new unless a shown memory already says the same words.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from memquartet.agents.base import AgentSettings, Reading, Reply, Task, ask, render_prompt, shipped_prompt
 from memquartet.agents.decisions import Choice, read_choices
@@ -28,7 +28,7 @@ from memquartet.core.memory import (
 from memquartet.core.trajectory import Decision, Role, TurnStatus
 from memquartet.llm.protocols import ChatModel, Completion, JsonSchema, Sampling
 
-MAX_CONTENT_CHARACTERS = 2_000
+MAX_CONTENT_CHARACTERS = 1_000
 """Content longer than this in one decision is refused; the fact itself is stored in its place."""
 
 
@@ -48,7 +48,7 @@ class MemoryManager:
     """Asks a model what to do about new facts."""
 
     model: ChatModel
-    settings: AgentSettings = field(default_factory=lambda: AgentSettings(sampling=Sampling(max_tokens=768)))
+    settings: AgentSettings = field(default_factory=lambda: AgentSettings(sampling=Sampling(max_tokens=2048)))
 
     async def decide(
         self, facts: Sequence[Fact], hits: Sequence[Sequence[Hit]], *, meta: Meta, task: Task
@@ -69,7 +69,7 @@ class MemoryManager:
             messages,
             view.read,
             task=task,
-            settings=self.settings,
+            settings=self.settings.within(64 + 80 * len(facts)),
             schema=decision_schema(len(facts), view.ids.shown),
         )
 
@@ -87,7 +87,7 @@ class MemoryManager:
             messages,
             lambda completion: _read_review(completion, ids),
             task=task,
-            settings=self.settings,
+            settings=self.settings.within(64 + 80 * len(entries)),
             schema=decision_schema(None, ids.shown),
         )
 
@@ -125,9 +125,12 @@ class ManagerView:
         shown = [[self.ids.of(hit.entry.entry_id) for hit in found] for found in self.hits]
         outcome = read_choices(completion.text, completion.tool_calls, [f.text for f in self.facts], shown)
         errors = list(outcome.errors)
+        choices = list(outcome.by_fact)
+        if completion.finish_reason == "length":
+            _drop_cut_text(choices, errors)
         gone: set[EntryId] = set()
         decisions = tuple(
-            self._decision(number, choice, gone, errors) for number, choice in enumerate(outcome.by_fact)
+            self._decision(number, choice, gone, errors) for number, choice in enumerate(choices)
         )
         status = TurnStatus.REPAIRED if errors else TurnStatus.OK
         if any(decision.defaulted for decision in decisions):
@@ -192,6 +195,16 @@ class ManagerView:
         )
 
 
+def _drop_cut_text(choices: list[Choice | None], errors: list[str]) -> None:
+    """The last text of an output cut at the token limit is half a sentence: the fact's own words are better."""
+    for number in reversed(range(len(choices))):
+        choice = choices[number]
+        if choice is not None and choice.text:
+            choices[number] = replace(choice, text=None)
+            errors.append(f"the output was cut; the text for fact {number} was dropped")
+            return
+
+
 def _operations(choice: Choice, fact: Fact, target: MemoryEntry | None, meta: Meta) -> tuple[MemoryOp, ...]:
     """The store operations of a checked choice."""
     if choice.decision is Decision.NOOP:
@@ -221,7 +234,7 @@ def decision_schema(facts: int | None, shorts: Sequence[str]) -> JsonSchema:
     properties: dict[str, object] = {
         "op": {"type": "string", "enum": words if shorts else ["ADD"]},
         "id": {"type": "string", "enum": list(shorts) or [""]},
-        "text": {"type": "string"},
+        "text": {"type": "string", "maxLength": MAX_CONTENT_CHARACTERS // 2},
     }
     required = ["op"]
     bounds: dict[str, int] = {"maxItems": len(shorts)}
