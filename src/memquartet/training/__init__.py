@@ -1,0 +1,1 @@
+"""Training the team with verl: the only room that imports verl, torch and ray."""

@@ -1,0 +1,1 @@
+"""Configurations: `memquartet.yaml` on top of verl's trainer, and the presets."""

@@ -1,0 +1,159 @@
+"""verl's trainer `memquartet`: synchronous PPO in which every output keeps its own reward and advantage.
+
+Importing this module registers the trainer and the advantage estimator of the same name. Three things differ
+from verl's own trainer: rows are compared within (prompt, advantage group) and not one a session; the roles are
+given equal weight; and a batch makes a fixed number of optimizer steps however many rows its episodes have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import transfer_queue
+from omegaconf import DictConfig, OmegaConf, open_dict
+from tensordict import NonTensorStack, TensorDict
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.core_algos import register_adv_est
+from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+
+from memquartet.rewards.advantages import Scale, group_advantages, role_weights
+from memquartet.rewards.credit import CreditMode
+from memquartet.training.metrics import Trained, role_metrics
+from memquartet.training.settings import TrainingSettings
+
+NAME = "memquartet"
+_BETWEEN = "\x1f"
+"""Joins prompt, group and member into the one string that verl hands to an estimator."""
+
+
+@register_adv_est(NAME)
+def grouped_advantage(
+    token_level_rewards: torch.Tensor,
+    response_mask: torch.Tensor,
+    index: Sequence[str],
+    config: Any = None,  # verl's AlgoConfig
+    **_: object,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each row's reward against its group's, spread over its tokens; returns are the same.
+
+    `algorithm.norm_adv_by_std_in_grpo=False` leaves out the division by the deviation (Dr. GRPO).
+    """
+    keys = [str(key).split(_BETWEEN) for key in index]
+    members = [tuple(key) for key in keys] if any(key[2] for key in keys) else None
+    by_std = config is None or config.get("norm_adv_by_std_in_grpo", True)
+    advantages = group_advantages(
+        token_level_rewards.sum(-1).tolist(),
+        [tuple(key[:2]) for key in keys],
+        (response_mask.sum(-1) == 0).tolist(),
+        scale=Scale.STD if by_std else Scale.NONE,
+        members=members,
+    )
+    spread = torch.as_tensor(advantages, dtype=torch.float32).unsqueeze(-1) * response_mask
+    return spread, spread
+
+
+@register_trainer(NAME)
+class QuartetTrainer(PPOTrainerSync):
+    """PPO over the rows of the team's episodes."""
+
+    def __init__(self, config: DictConfig) -> None:
+        """Check the key `memquartet` and go on as verl's synchronous trainer."""
+        self._settings = TrainingSettings.read(
+            OmegaConf.to_container(OmegaConf.select(config, "memquartet") or {}, resolve=True)
+        )
+        with open_dict(config):
+            config.trainer.v1.trainer_mode = "sync"  # verl compares with this word
+        super().__init__(config)
+
+    def _get_required_batch_multiple(self, dp_size: int) -> int:
+        """Rows divide evenly over workers and optimizer steps, with as little padding as that takes."""
+        return math.lcm(dp_size, self.config.actor_rollout_ref.rollout.n) * self._settings.updates
+
+    def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:  # verl's metrics
+        self._fit_mini_batch(self.config.actor_rollout_ref.actor, batch)
+        return super()._update_actor(batch, metrics)
+
+    def _update_critic(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:  # verl's metrics
+        self._fit_mini_batch(self.config.critic, batch)
+        return super()._update_critic(batch, metrics)
+
+    def _fit_mini_batch(self, section: DictConfig, batch: KVBatchMeta) -> None:
+        """Size the mini-batch: verl multiplies the key by n and counts it in rows."""
+        steps = self.config.actor_rollout_ref.rollout.n * self._settings.updates
+        section.ppo_mini_batch_size = len(batch) // steps
+
+    def _compute_advantage(
+        self, batch: KVBatchMeta, metrics: dict[str, Any]
+    ) -> KVBatchMeta:  # verl's metrics
+        columns = _columns(batch, "uid", "adv_group")
+        uids, groups = list(columns["uid"]), list(columns["adv_group"])
+        if self._settings.credit is CreditMode.BROADCAST:
+            members = [key.rsplit("_", 1)[0] for key in batch.keys]
+        else:
+            members = [""] * len(uids)
+        keys = [_BETWEEN.join(parts) for parts in zip(uids, groups, members, strict=True)]
+        _put(batch, uid=NonTensorStack(*keys))
+        batch = super()._compute_advantage(batch, metrics)
+        _put(batch, uid=NonTensorStack(*uids))
+        if self._settings.equal_roles:
+            self._weigh_roles(batch)
+        return batch
+
+    def _weigh_roles(self, batch: KVBatchMeta) -> None:
+        columns = _columns(batch, "role", "advantages", "response_mask")
+        sizes = [int(mask.sum()) for mask in columns["response_mask"].unbind()]
+        weights = role_weights(list(columns["role"]), [size == 0 for size in sizes], sizes)
+        advantages = [
+            row * weight for row, weight in zip(columns["advantages"].unbind(), weights.tolist(), strict=True)
+        ]
+        _put(batch, advantages=torch.nested.as_nested_tensor(advantages, layout=torch.jagged))
+
+    def _compute_metrics(
+        self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **rest: Any
+    ) -> None:  # verl's
+        metrics.update(role_metrics(_trained(batch)))
+        super()._compute_metrics(batch, metrics, *args, **rest)
+
+
+def _trained(batch: KVBatchMeta) -> list[Trained]:
+    """The batch's rows, without those that only pad it."""
+    columns = _columns(batch, "role", "rm_scores", "advantages", "response_mask", "extra_fields")
+    rows = zip(
+        batch.tags,
+        list(columns["role"]),
+        columns["rm_scores"].unbind(),
+        columns["advantages"].unbind(),
+        columns["response_mask"].unbind(),
+        list(columns["extra_fields"]),
+        strict=True,
+    )
+    return [
+        Trained(
+            role=role,
+            reward=float(scores.sum()),
+            advantage=float(advantages[0]),
+            tokens=int(mask.sum()),
+            status=extra["status"],
+            parts=extra["parts"],
+        )
+        for tag, role, scores, advantages, mask, extra in rows
+        if not tag.get("is_padding", False)
+    ]
+
+
+def _columns(batch: KVBatchMeta, *names: str) -> TensorDict:
+    return transfer_queue.kv_batch_get(
+        keys=batch.keys, partition_id=batch.partition_id, select_fields=list(names)
+    )
+
+
+def _put(batch: KVBatchMeta, **columns: object) -> None:
+    transfer_queue.kv_batch_put(
+        keys=batch.keys,
+        partition_id=batch.partition_id,
+        fields=TensorDict(columns, batch_size=[len(batch)]),
+    )
