@@ -39,7 +39,9 @@ class Condition:
     @property
     def admits_all(self) -> bool:
         """Whether nothing is asked."""
-        return not self.required and not self.groups and self.created_from is None and self.created_until is None
+        return (
+            not self.required and not self.groups and self.created_from is None and self.created_until is None
+        )
 
     def admits(self, features: dict[Feature, int], created: int) -> bool:
         """Whether an entry with these features and this time of creation passes."""
