@@ -10,7 +10,10 @@ bootstrap interval (questions drawn with replacement, 2,000 draws, seed 0).
 
 Rows `bm25`, `embedding` and `hybrid` are what `Memory.search` does with default settings. `okapi, unstemmed` is BM25
 as in rank_bm25 (k1 1.5, b 0.75) over lower-cased words. `rrf` fuses our two lists by reciprocal rank
-(constant 60) instead of by normalised scores. No parameter was fitted to this data.
+(constant 60) instead of by normalised scores. BM25's parameters and
+the fusion weights are standard values. Two choices were made by looking at the default file (two conversations of
+LoCoMo): dropping English function words, and how the static table is prepared (docs/design/010 and 012); so expect
+our rows to be somewhat lower on other conversations.
 """
 
 from __future__ import annotations
