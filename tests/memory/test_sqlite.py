@@ -24,9 +24,10 @@ from memquartet.errors import (
 )
 from memquartet.memory.embedders import NoEmbedder, StaticEmbedder
 from memquartet.memory.journal import JournalRecord, Vector
-from memquartet.memory.memory import Memory, reembed_file
+from memquartet.memory.memory import Memory
 from memquartet.memory.migrations import APPLICATION_ID, FORMAT_VERSION
 from memquartet.memory.protocols import Embedder, Vectors
+from memquartet.memory.reembedding import reembed_file
 
 WRITER = Path(__file__).with_name("writer.py")
 

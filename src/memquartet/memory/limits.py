@@ -145,6 +145,16 @@ def clean_provenance(provenance: Provenance) -> Provenance:
     return provenance
 
 
+def check_top_k(top_k: int) -> None:
+    """Refuse what is no number of results.
+
+    Raises:
+        ConfigError: not a whole number from 1.
+    """
+    if type(top_k) is not int or top_k < 1:
+        raise ConfigError(f"top_k must be a whole number from 1, got {top_k!r}")
+
+
 def memory_type_named(name: str) -> MemoryType:
     """The memory type of that name.
 

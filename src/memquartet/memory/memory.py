@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypedDict, Unpack
 
 from memquartet.core.memory import (
@@ -33,6 +32,7 @@ from memquartet.memory.filtering import admission, narrowed
 from memquartet.memory.journal import Journal, JournalRecord, RamJournal, Vector
 from memquartet.memory.limits import (
     SAID_AT,
+    check_top_k,
     clean_optional_text,
     clean_scope,
     clean_text,
@@ -41,19 +41,18 @@ from memquartet.memory.limits import (
     said_at_text,
     search_method_named,
 )
-from memquartet.memory.portable import encode_contents, export_lines, read_export, read_lines, write_lines
+from memquartet.memory.portable import canonical_bytes, export_lines, read_export, read_lines, write_lines
 from memquartet.memory.prompts import PromptMode, prompt_mode_named, render
 from memquartet.memory.protocols import NO_FILTERS, Embedder, Filters, SearchMethod, Where
-from memquartet.memory.reembedding import Progress, reembed
+from memquartet.memory.reembedding import Progress
 from memquartet.memory.sqlite import SqliteJournal
-from memquartet.memory.state import StateReceipt
+from memquartet.memory.state import StateEdit, StateReceipt, with_note, without_note
 from memquartet.memory.store import Clock, Store, utc_now
 from memquartet.memory.timeline import MemoryDiff, Moment, difference, seq_at
-from memquartet.memory.writing import StateEdit, carry_out, change_state, undo
+from memquartet.memory.writing import carry_out, change_state, undo
 from memquartet.text.tokens import TokenCounter, default_counter
 
 STATE_BUDGET = 512
-"""Tokens of the short-term memory."""
 
 
 class Settings(TypedDict, total=False):
@@ -293,12 +292,11 @@ class Memory:
         Raises:
             ConfigError: as for `search`.
         """
-        if type(top_k) is not int or top_k < 1:
-            raise ConfigError(f"top_k must be a whole number from 1, got {top_k!r}")
+        check_top_k(top_k)
         method = search_method_named(method)
         texts = [clean_text(query, "the query") for query in queries]
-        no_vectors: list[Vector | None] = [None] * len(texts)
-        vectors = no_vectors if method is SearchMethod.BM25 else self._store.embed(texts)
+        keywords_only = method is SearchMethod.BM25
+        vectors: Sequence[Vector | None] = [None] * len(texts) if keywords_only else self._store.embed(texts)
         contents, index = self._store.searchable()
         return [
             [
@@ -334,10 +332,9 @@ class Memory:
         """
         mode = prompt_mode_named(mode)
         filters = Filters(scope=clean_scope(scope))
-        if query is None:
-            shown = self.entries(filters)[-top_k:] if top_k > 0 else []
-        else:
-            shown = [hit.entry for hit in self.search(query, top_k, filters=filters)]
+        check_top_k(top_k)
+        hits = () if query is None else self.search(query, top_k, filters=filters)
+        shown = self.entries(filters)[-top_k:] if query is None else [hit.entry for hit in hits]
         return render(mode, self.state(scope), shown)
 
     @property
@@ -374,14 +371,7 @@ class Memory:
             ConfigError: the note is there already, cannot be stored, or does not fit beside the other notes.
             StoreError: the disk refused; nothing was written.
         """
-        note = clean_text(note, "the note")
-
-        def added(state: MemoryState) -> tuple[str, Sequence[str]]:
-            if note in state.notes:
-                raise ConfigError(f"the note {note!r} is there already")
-            return state.text, (*state.notes, note)
-
-        return self._change_state(added, scope, provenance)
+        return self._change_state(with_note(note), scope, provenance)
 
     def remove_note(
         self, note: str, scope: Scope = EVERYWHERE, provenance: Provenance = DIRECT
@@ -392,14 +382,7 @@ class Memory:
             ConfigError: there is no such note.
             StoreError: the disk refused; nothing was written.
         """
-        note = clean_text(note, "the note")
-
-        def removed(state: MemoryState) -> tuple[str, Sequence[str]]:
-            if note not in state.notes:
-                raise ConfigError(f"there is no note {note!r}: the notes are {list(state.notes)!r}")
-            return state.text, tuple(kept for kept in state.notes if kept != note)
-
-        return self._change_state(removed, scope, provenance)
+        return self._change_state(without_note(note), scope, provenance)
 
     def journal(self, since: int = 0) -> Iterator[JournalRecord]:
         """The records after `since`, in order, as they are now; later ones are not among them."""
@@ -453,12 +436,7 @@ class Memory:
     def canonical_bytes(self) -> bytes:
         """Contents and journal in one form: memories with the same past are equal byte for byte."""
         contents, journal = self._store.journal()
-        return b"\n".join(
-            [
-                encode_contents(contents),
-                *(line.encode() for line in export_lines(journal.read(0, contents.seq))),
-            ]
-        )
+        return canonical_bytes(contents, journal.read(0, contents.seq))
 
     def export_lines(self) -> Iterator[str]:
         """The whole journal as JSON lines: a header with the format version, then a record a line."""
@@ -501,9 +479,7 @@ class Memory:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _with(self, store: Store) -> Memory:
@@ -522,20 +498,3 @@ def _dated(meta: Meta | None, said_at: datetime | None) -> Meta | None:
 def _entry(entry: MemoryEntry | None) -> MemoryEntry:
     assert entry is not None  # a strict operation has both of its sides, or it raised
     return entry
-
-
-def reembed_file(
-    path: str | Path,
-    embedder: Embedder,
-    *,
-    busy_timeout: float = 30.0,
-    on_progress: Progress | None = None,
-) -> None:
-    """Move a file to another embedder without having the old one; interrupted, a next call goes on.
-
-    Raises:
-        StoreVersionError: the file is no memory, or one of a newer memquartet.
-        WorldError: the embedder or the disk failed; the old vectors still hold.
-    """
-    with closing(SqliteJournal(path, busy_timeout=busy_timeout, create=False)) as journal:
-        reembed(journal, journal.derived, embedder, on_progress=on_progress)

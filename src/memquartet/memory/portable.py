@@ -98,20 +98,17 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         ) from error
 
 
-def encode_contents(contents: Contents) -> bytes:
-    """Entries and states in one canonical form: equal contents are equal bytes."""
+def canonical_bytes(contents: Contents, records: Iterable[JournalRecord]) -> bytes:
+    """A line with entries and states, then the export: equal memories are equal bytes."""
     states: list[tuple[Json, Json]] = [
         (encode_scope(scope), encode_state(state)) for scope, state in contents.states.items()
     ]
-    return dumps(
-        {
-            "seq": contents.seq,
-            "time": contents.time.isoformat(),
-            "last_number": contents.last_number,
-            "entries": [encode_entry(entry) for entry in contents.ordered()],
-            "states": sorted(states, key=dumps),
-        }
-    ).encode()
+    first = {
+        "last_number": contents.last_number,
+        "entries": [encode_entry(entry) for entry in contents.ordered()],
+        "states": sorted(states, key=dumps),
+    }
+    return "\n".join([dumps(first), *export_lines(records)]).encode()
 
 
 def _within_limits(record: JournalRecord) -> JournalRecord:

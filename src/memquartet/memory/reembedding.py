@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
+from pathlib import Path
 
 from memquartet.core.memory import EntryId
 from memquartet.memory.journal import Derived, Journal, JournalRecord
 from memquartet.memory.protocols import Embedder
+from memquartet.memory.sqlite import SqliteJournal
 
 BATCH = 256
 """Texts embedded and committed together."""
@@ -42,6 +45,23 @@ def reembed(
         derived.adopt_staged()
     if on_progress:
         on_progress(len(living), len(living))
+
+
+def reembed_file(
+    path: str | Path,
+    embedder: Embedder,
+    *,
+    busy_timeout: float = 30.0,
+    on_progress: Progress | None = None,
+) -> None:
+    """Move a file to another embedder without having the old one; interrupted, a next call goes on.
+
+    Raises:
+        StoreVersionError: the file is no memory, or one of a newer memquartet.
+        WorldError: the embedder or the disk failed; the old vectors still hold.
+    """
+    with closing(SqliteJournal(path, busy_timeout=busy_timeout, create=False)) as journal:
+        reembed(journal, journal.derived, embedder, on_progress=on_progress)
 
 
 def _follow(living: dict[EntryId, tuple[int, str]], records: Iterable[JournalRecord]) -> None:

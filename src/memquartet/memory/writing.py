@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from memquartet.core.memory import (
     Insert,
@@ -18,13 +18,10 @@ from memquartet.errors import CallerError
 from memquartet.memory.contents import clean_op
 from memquartet.memory.journal import JournalRecord, StateChange
 from memquartet.memory.limits import clean_provenance, clean_scope
-from memquartet.memory.state import StateReceipt, fit_state
+from memquartet.memory.state import StateEdit, StateReceipt, fit_state
 from memquartet.memory.store import Store
 from memquartet.memory.timeline import plan_undo
 from memquartet.text.tokens import TokenCounter
-
-StateEdit = Callable[[MemoryState], tuple[str, Sequence[str]]]
-"""From the state as it is to the text and notes that it should have."""
 
 
 def carry_out(
