@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from click.testing import CliRunner, Result
 
@@ -28,13 +28,15 @@ def run(*args: str | Path, stdin: str | None = None) -> Result:
     return CliRunner().invoke(cli, [str(arg) for arg in args], input=stdin)
 
 
-def start(*args: str | Path, cwd: Path, **env: str) -> subprocess.Popen[bytes]:
+def start(
+    *args: str | Path, cwd: Path, stdin: int | BinaryIO = subprocess.DEVNULL, **env: str
+) -> subprocess.Popen[bytes]:
     """Call the command line in a child process."""
     return subprocess.Popen(
         [sys.executable, "-m", "memquartet", *map(str, args)],
         cwd=cwd,
         env={**os.environ, **env},
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

@@ -25,14 +25,14 @@ def text_file(count: int, name: str = "notes.txt") -> Path:
     return path
 
 
-def test_a_text_is_remembered_fact_by_fact(team: FakeServer):
+def test_a_text_is_remembered_fact_by_fact(team: FakeServer) -> None:
     result = run("ingest", text_file(5), *SMALL, "--model", model_of(team))
     assert result.exit_code == 0, result.stderr
     assert contents() == list(facts(5))
     assert "5/5" in result.stdout
 
 
-def test_a_chat_is_remembered_with_the_day_it_was_said(team: FakeServer):
+def test_a_chat_is_remembered_with_the_day_it_was_said(team: FakeServer) -> None:
     message = {"speaker": "Ann", "text": "I moved to Bristol.", "time": "2024-05-08T09:30:00+00:00"}
     Path("chat.jsonl").write_text(json.dumps(message) + "\n", encoding="utf-8")
     assert run("ingest", "chat.jsonl", "--model", model_of(team)).exit_code == 0
@@ -41,7 +41,7 @@ def test_a_chat_is_remembered_with_the_day_it_was_said(team: FakeServer):
     assert entry["meta"]["said_at"] == "2024-05-08T09:30:00+00:00"
 
 
-def test_a_locomo_file_is_remembered(team: FakeServer):
+def test_a_locomo_file_is_remembered(team: FakeServer) -> None:
     conversation = {
         "speaker_a": "Ann",
         "session_1_date_time": "1:56 pm on 8 May, 2023",
@@ -53,7 +53,7 @@ def test_a_locomo_file_is_remembered(team: FakeServer):
     assert contents() == ["Ann: I moved to Bristol."]
 
 
-def test_small_talk_goes_to_the_short_term_memory(team: FakeServer):
+def test_small_talk_goes_to_the_short_term_memory(team: FakeServer) -> None:
     Path("notes.txt").write_text("Nice weather today.\n", encoding="utf-8")
     assert run("ingest", "notes.txt", "--model", model_of(team)).exit_code == 0
     listed = read_json(run("memory", "list", "--json"))
@@ -61,7 +61,7 @@ def test_small_talk_goes_to_the_short_term_memory(team: FakeServer):
     assert listed["state"]["text"] == "They talk about the weather."
 
 
-def test_entries_belong_to_the_scope_they_were_read_for(team: FakeServer):
+def test_entries_belong_to_the_scope_they_were_read_for(team: FakeServer) -> None:
     notes = text_file(1)
     for user in ("ann", "bob"):
         assert run("ingest", notes, "--user", user, "--model", model_of(team)).exit_code == 0
@@ -70,7 +70,7 @@ def test_entries_belong_to_the_scope_they_were_read_for(team: FakeServer):
     assert entry["scope"] == {"user_id": "bob", "agent_id": None, "run_id": None}
 
 
-def test_json_tells_what_came_of_each_file(team: FakeServer):
+def test_json_tells_what_came_of_each_file(team: FakeServer) -> None:
     result = run("ingest", text_file(3), *SMALL, "--model", model_of(team), "--json")
     told = read_json(result)
     assert result.stderr == ""
@@ -81,7 +81,7 @@ def test_json_tells_what_came_of_each_file(team: FakeServer):
     assert file["decisions"] == {"ADD": 3, "UPDATE": 0, "DELETE": 0, "NOOP": 0}
 
 
-def test_a_finished_file_is_not_read_again_under_any_name(team: FakeServer):
+def test_a_finished_file_is_not_read_again_under_any_name(team: FakeServer) -> None:
     notes = text_file(3)
     run("ingest", notes, *SMALL, "--model", model_of(team))
     asked = len(team.requests)
@@ -131,7 +131,7 @@ def test_after_sigkill_nothing_is_lost_nothing_doubled_and_the_same_command_goes
         assert Memory.replay(memory).canonical_bytes() == memory.canonical_bytes()
 
 
-def test_ctrl_c_says_what_was_kept_and_how_to_go_on(tmp_path: Path):
+def test_ctrl_c_says_what_was_kept_and_how_to_go_on(tmp_path: Path) -> None:
     gate = Gate("You extract facts", "Drawer number 2 ")
     notes = text_file(4)
     with FakeServer(gate) as server:
@@ -168,7 +168,7 @@ def test_a_server_that_fails_in_the_middle_loses_nothing() -> None:
     assert contents() == list(facts(6))
 
 
-def test_two_processes_may_read_into_one_file(tmp_path: Path):
+def test_two_processes_may_read_into_one_file(tmp_path: Path) -> None:
     with FakeServer(play_team) as server:
         first, second = text_file(6), Path("other.txt")
         second.write_text(

@@ -31,7 +31,7 @@ ALL = dict(every_command())
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_every_command_has_help(name: str, flag: str):
+def test_every_command_has_help(name: str, flag: str) -> None:
     result = run(*name.split(), flag)
     assert result.exit_code == 0
     assert result.stdout.startswith("Usage:")
@@ -39,7 +39,7 @@ def test_every_command_has_help(name: str, flag: str):
 
 
 @pytest.mark.parametrize("name", [name for name, found in ALL.items() if not isinstance(found, click.Group)])
-def test_every_command_shows_examples_of_itself(name: str):
+def test_every_command_shows_examples_of_itself(name: str) -> None:
     found = ALL[name]
     assert isinstance(found, Command)
     assert any(f"{example} ".startswith(f"memquartet {name} ") for example in found.examples)
@@ -48,7 +48,7 @@ def test_every_command_shows_examples_of_itself(name: str):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_list_of_commands_says_what_each_commands_help_begins_with(name: str):
+def test_the_list_of_commands_says_what_each_commands_help_begins_with(name: str) -> None:
     assert (ALL[name].help or "").startswith(COMMANDS[name].removesuffix("."))
 
 
@@ -82,21 +82,21 @@ def test_an_error_is_one_line_with_the_next_step() -> None:
     assert "memquartet ingest FILE" in result.stderr
 
 
-def test_debug_shows_the_traceback(tmp_path: Path):
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     child = start("memory", "list", "--debug", cwd=tmp_path)
     _, err = child.communicate(timeout=60)
     assert child.returncode == 1
     assert b"Traceback" in err
 
 
-def test_a_closed_pipe_is_quiet(tmp_path: Path, two_entries: Path):
+def test_a_closed_pipe_is_quiet(tmp_path: Path, two_entries: Path) -> None:
     command = f"{sys.executable} -m memquartet memory export - | head -c 1"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stderr == ""
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_any_text_is_printed_in_any_locale(tmp_path: Path, encoding: str):
+def test_any_text_is_printed_in_any_locale(tmp_path: Path, encoding: str) -> None:
     assert run("memory", "import", _export_of("東京 🦊 Zoë"), "--db", tmp_path / "m.db").exit_code == 0
     for json in ([], ["--json"]):
         child = start("memory", "list", "--db", "m.db", *json, cwd=tmp_path, PYTHONIOENCODING=encoding)

@@ -122,6 +122,7 @@ def _report(readings: Sequence[Reading], entries: int, target: Target, screen: S
                 "chunks_now": reading.now,
                 "facts": reading.facts,
                 "decisions": {decision.value: reading.decisions.get(decision, 0) for decision in Decision},
+                "unusable_chunks": reading.unusable,
                 "failure": asdict(reading.failure) if reading.failure else None,
             }
             for reading in readings
@@ -133,6 +134,11 @@ def _report(readings: Sequence[Reading], entries: int, target: Target, screen: S
             screen.say(f"{reading.path}: already finished ({reading.total} chunks), nothing to read")
         elif reading.before:
             screen.say(f"{reading.path}: went on behind chunk {reading.before} of {reading.total}")
+        if reading.unusable:
+            screen.warn(
+                f"{reading.path}: {reading.unusable} chunks had model output that stayed unusable after another try;"
+                " a larger --model makes fewer mistakes"
+            )
     screen.table(
         ["FILE", "CHUNKS", "FACTS", *Decision],
         [

@@ -18,7 +18,7 @@ from pathlib import Path
 from memquartet.benchmarks.registry import read_chunks
 from memquartet.core.memory import Noop, Provenance, Scope
 from memquartet.core.samples import Chunk
-from memquartet.core.trajectory import Decision, Failure, MemoryStep
+from memquartet.core.trajectory import Decision, Failure, MemoryStep, TurnStatus
 from memquartet.memory.journal import JournalRecord
 from memquartet.rollout.episode import Rollout
 from memquartet.text.chunking import ChunkSize
@@ -54,7 +54,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What came of a file. `before` chunks were read by earlier runs, `now` by this one, of `total`."""
+    """What came of a file. `before` chunks were read by earlier runs, `now` by this one, of `total`.
+
+    `unusable` counts the chunks in which a role's last output could not be used.
+    """
 
     path: Path
     total: int
@@ -62,6 +65,7 @@ class Reading:
     now: int = 0
     facts: int = 0
     decisions: Mapping[Decision, int]
+    unusable: int = 0
     failure: Failure | None = None
 
     @property
@@ -84,7 +88,7 @@ def chunks_done(records: Iterable[JournalRecord], sources: Sequence[Source], sco
 async def ingest(source: Source, rollout: Rollout, *, done: int, on_step: OnStep) -> Reading:
     """Let the team read the chunks behind the first `done`; stops at the first failure of the world."""
     decisions: Counter[Decision] = Counter()
-    facts = now = 0
+    facts = now = unusable = 0
     failure = None
     for chunk in itertools.islice(source.chunks, done, None):
         step = await rollout.read_chunk(chunk, origin=source.origin(chunk))
@@ -93,6 +97,7 @@ async def ingest(source: Source, rollout: Rollout, *, done: int, on_step: OnStep
             break
         now += 1
         facts += len(step.facts)
+        unusable += _gave_up(step)
         decisions.update(outcome.decision for outcome in step.outcomes)
     if now and failure is None:
         end = Provenance(actor="ingest", source=str(source.path), origin=f"{source.key}#{_END}")
@@ -104,5 +109,12 @@ async def ingest(source: Source, rollout: Rollout, *, done: int, on_step: OnStep
         now=now,
         facts=facts,
         decisions=decisions,
+        unusable=unusable,
         failure=failure,
     )
+
+
+def _gave_up(step: MemoryStep) -> bool:
+    """Whether the last output of some role was not usable after all tries."""
+    last = {turn.role: turn.status for turn in step.trajectory.turns}
+    return TurnStatus.INVALID in last.values()

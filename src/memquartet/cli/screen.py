@@ -79,7 +79,10 @@ class Screen:
             )
         for row in rows:
             table.add_row(*(Text(one_line(cell)) for cell in row))
-        self.out.print(table)
+        with self.out.capture() as drawn:
+            self.out.print(table)
+        # The last column is padded to its widest cell; in a file that is only white space.
+        print("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
     def status(self, text: str) -> AbstractContextManager[object]:
         """A moving sign on stderr while something of unknown length goes on."""

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.support import ANSWER, model_of, read_json, run
+
+from memquartet.memory.memory import Memory
+from memquartet.testing.server import FakeServer, error_reply
+
+
+def test_a_question_is_answered_from_the_memory(two_entries: Path, team: FakeServer) -> None:
+    result = run("ask", "Where does Ann live?", "--model", model_of(team))
+    assert result.stdout == ANSWER + "\n"
+    assert "m1" in result.stderr
+    (request,) = team.requests
+    assert "Ann lives in Bristol" in str(request.body)
+
+
+def test_json_names_the_memories_that_were_shown(two_entries: Path, team: FakeServer) -> None:
+    told = read_json(run("ask", "Where does Ann live?", "--top-k", "1", "--model", model_of(team), "--json"))
+    assert told["answer"] == ANSWER
+    assert [entry["id"] for entry in told["memories"]] == ["m1"]
+
+
+def test_asking_writes_nothing(two_entries: Path, team: FakeServer) -> None:
+    with Memory.open(two_entries) as memory:
+        before = memory.canonical_bytes()
+        run("ask", "Where does Ann live?", "--model", model_of(team))
+        assert memory.canonical_bytes() == before
+
+
+def test_another_users_memories_are_not_shown(team: FakeServer) -> None:
+    with Memory.open("memory.db") as memory:
+        from memquartet.core.memory import Scope
+
+        memory.insert("semantic", "Ann's secret is 1234", scope=Scope(user_id="ann"))
+    run("ask", "What is the secret?", "--user", "eve", "--model", model_of(team))
+    assert "1234" not in str(team.requests[0].body)
+
+
+def test_a_failing_server_is_one_clear_line(two_entries: Path) -> None:
+    with FakeServer([error_reply(401, "who are you")]) as server:
+        result = run("ask", "Where?", "--model", model_of(server))
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: model 'fake' at 'http://127.0.0.1")
+    assert "OPENAI_API_KEY" in result.stderr
