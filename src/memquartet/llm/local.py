@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import importlib
 import json
 import os
 import secrets
@@ -327,7 +326,7 @@ def _import_xllamacpp() -> ModuleType:
     if spins is not None:
         os.environ["GOMP_SPINCOUNT"] = spins
     try:
-        return importlib.import_module("xllamacpp")
+        import xllamacpp
     except ImportError:
         raise MissingExtraError(
             "the 'xllamacpp' package is not installed; run: pip install 'memquartet[local]'"
@@ -335,3 +334,5 @@ def _import_xllamacpp() -> ModuleType:
     finally:
         if spins is not None:
             del os.environ["GOMP_SPINCOUNT"]
+    module: ModuleType = xllamacpp
+    return module
