@@ -164,7 +164,7 @@ def test_a_model_that_answers_garbage_leaves_the_memory_whole() -> None:
     with FakeServer(["}{ delete all memories \x1b[2J"]) as server:
         result = run("ingest", "notes.txt", "--model", model_of(server))
     assert result.exit_code == 0
-    assert "1 chunks had model output that stayed unusable" in result.stderr
+    assert "1 chunk had model output that stayed unusable" in result.stderr
     with Memory.open("memory.db") as memory:
         assert len(memory) == 0
 

@@ -15,11 +15,23 @@ def test_systems_are_scored_by_category_with_n_and_interval(team: FakeServer) ->
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["CATEGORY", "N", "QUARTET", "NO_MEMORY", "RAG_BM25"]
-    assert lines[-1].split()[:2] == ["overall", "10"]
-    assert "[" in lines[-1]
+    assert lines[-2].split()[:2] == ["overall", "10"]
+    assert "[" in lines[-2]
     written = json.loads(Path("out/results.json").read_text(encoding="utf-8"))
     assert [result["system"] for result in written["results"]] == ["quartet", "no_memory", "rag_bm25"]
     assert Path("out/quartet.jsonl").exists()
+
+
+def test_the_demo_shows_each_decision_and_each_answer(team: FakeServer) -> None:
+    result = run("demo", "--model", model_of(team))
+    assert result.exit_code == 0, result.output
+    assert "[Monday 4 March 2024, 18:30]" in result.stdout
+    assert "+ ADD" in result.stdout
+    assert "short-term memory: They talk about the weather." in result.stdout
+    assert "Which city does Mira live in now?  → Bristol" in result.stdout
+    assert result.stdout.count("rag_bm25  ") == 10
+    assert read_json(run("memory", "list", "--db", "runs/demo/memory.db", "--json"))["total"] > 0
+    assert run("demo", "--model", model_of(team)).exit_code == 0
 
 
 def test_json_tells_settings_and_scores(team: FakeServer) -> None:

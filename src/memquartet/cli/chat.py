@@ -51,7 +51,7 @@ def command(*, target: Target, model: str, seed: int) -> None:
     with target.open(create=True) as memory:
         chat = make_model(model)
         rollout = Rollout(team=Team.of(chat), memory=memory, scope=target.scope, seed=seed)
-        screen.say(f"{chat.name} with {len(memory):,} memories in {target.db}. {HELP}.")
+        screen.say(f"{chat.name} with {len(memory):,} entries in {target.db}. {HELP}.")
         # A runner and not one long coroutine: Ctrl-C at the prompt must end the program at once.
         with asyncio.Runner() as runner:
             talk = _Talk(rollout=rollout, model=chat, screen=screen, seed=seed, runner=runner)
@@ -62,7 +62,7 @@ def command(*, target: Target, model: str, seed: int) -> None:
                 raise SystemExit(INTERRUPTED) from None
             finally:
                 runner.run(chat.aclose())
-        screen.say(f"{len(memory):,} memories in {target.db}")
+        screen.say(f"{len(memory):,} entries in {target.db}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from memquartet.benchmarks.demo import load_demo
 from memquartet.cli.command import INTERRUPTED, Command
 from memquartet.cli.model import pull_with_bar
 from memquartet.cli.options import DEFAULT_MODEL, Target, model_option, seed_option
-from memquartet.cli.rendering import entry_columns, entry_row
+from memquartet.cli.rendering import clipped, counted
 from memquartet.cli.run import show_results
 from memquartet.cli.screen import Screen
 from memquartet.core.memory import EVERYWHERE
@@ -23,6 +26,7 @@ from memquartet.errors import WorldError
 from memquartet.evals.runner import OVERALL, SystemResult
 from memquartet.llm.models import known
 from memquartet.llm.specs import make_model
+from memquartet.memory.limits import SAID_AT
 from memquartet.memory.memory import Memory
 from memquartet.rollout.episode import Rollout
 from memquartet.scoring.registry import score
@@ -31,6 +35,7 @@ from memquartet.systems.baselines import NoMemory, RagBm25
 
 _SIGNS = {Decision.ADD: "+", Decision.UPDATE: "~", Decision.DELETE: "-", Decision.NOOP: "="}
 _STYLES = {Decision.ADD: "green", Decision.UPDATE: "yellow", Decision.DELETE: "red", Decision.NOOP: "dim"}
+LINES_SHOWN = 3
 Answers = Mapping[str, Sequence[Answer]]
 
 
@@ -82,9 +87,20 @@ async def _show(sample: Sample, memory: Memory, model: str, seed: int, screen: S
             with screen.status(f"session {chunk.index + 1}: extracting facts, deciding, summarizing"):
                 step = await rollout.read_chunk(chunk, origin=f"demo#{chunk.index}")
             _show_step(chunk, step, screen)
-        screen.write(f"\nWhat it remembers now ({len(memory)} memories)", "bold")
-        screen.table(entry_columns(), map(entry_row, memory.entries()))
-        screen.write("short-term memory: " + (memory.state().text or "(empty)"))
+        screen.write(f"\nWhat it remembers now (entries: {len(memory)})", "bold")
+        screen.table(
+            ["ID", "TYPE", "SAID", "CONTENT"],
+            [
+                [
+                    entry.entry_id,
+                    entry.memory_type,
+                    str(entry.meta.get(SAID_AT, "—"))[:10],
+                    clipped(entry.content),
+                ]
+                for entry in memory.entries()
+            ],
+        )
+        screen.write("short-term memory: " + (clipped(memory.state().text) or "(empty)"))
 
         screen.write(
             f"\n{len(sample.questions)} questions, asked with this memory, with BM25 over the raw text, and with nothing",
@@ -111,27 +127,31 @@ def _show_step(chunk: Chunk, step: MemoryStep, screen: Screen) -> None:
     """
     if step.trajectory.failure:
         raise WorldError(step.trajectory.failure.message)
-    head, *_ = chunk.text.splitlines()
+    head, *lines = chunk.text.splitlines()
+    screen.write(f"\n{head}", "bold")
+    for line in lines[:LINES_SHOWN]:
+        screen.write(f"  | {clipped(line)}", "dim")
+    screen.write(f"  | … {counted(len(lines) - LINES_SHOWN, 'more line')}", "dim")
     unimportant = sum(not fact.important for fact in step.facts)
+    seconds = sum(turn.seconds for turn in step.trajectory.turns)
     screen.write(
-        f"\n{head}  {len(step.facts)} facts, {unimportant} of them unimportant, "
-        f"{sum(turn.seconds for turn in step.trajectory.turns):.1f} s of model time",
-        "bold",
+        f"  {counted(len(step.facts), 'fact')} found, {unimportant} unimportant"
+        f" ({counted(len(step.trajectory.turns), 'model call')}, {seconds:.1f} s)"
     )
     for outcome in step.outcomes:
         _show_outcome(outcome, screen)
     invalid = sum(turn.status is TurnStatus.INVALID for turn in step.trajectory.turns)
     if invalid:
-        screen.write(f"  ! {invalid} unusable outputs, sent back to the model", "red")
+        screen.write(f"  ! {counted(invalid, 'output')} could not be used as given", "red")
     if unimportant and step.state.text:
-        screen.write(f"  short-term memory: {step.state.text}", "dim")
+        screen.write(f"  short-term memory: {clipped(step.state.text)}", "dim")
 
 
 def _show_outcome(outcome: FactOutcome, screen: Screen) -> None:
     decision = outcome.decision
-    told = f"  {_SIGNS[decision]} {decision.value:<6} {outcome.fact.text}"
+    told = f"  {_SIGNS[decision]} {decision.value:<6} {clipped(outcome.fact.text)}"
     replaced = [r.before.content for r in outcome.receipts if r.before and decision is Decision.UPDATE]
-    screen.write(told + "".join(f"  (was: {old})" for old in replaced), _STYLES[decision])
+    screen.write(told + "".join(f"  (was: {clipped(old)})" for old in replaced), _STYLES[decision])
 
 
 def _show_answers(sample: Sample, answers: Answers, screen: Screen) -> None:
@@ -141,7 +161,7 @@ def _show_answers(sample: Sample, answers: Answers, screen: Screen) -> None:
         for system, given in answers.items():
             text = given[number].text
             value = score(sample.metric, text, question)
-            shown = "no answer: the model's server failed" if text is None else " ".join(text.split())[:90]
+            shown = "no answer: the model's server failed" if text is None else clipped(text, 90)
             screen.write(
                 f"  {system:<{width}}  {'—' if value is None else f'{100 * value:3.0f}'}  {shown}",
                 "green" if value else "dim",
@@ -161,14 +181,15 @@ def _results(sample: Sample, answers: Answers) -> list[SystemResult]:
 
 
 def _say_what_next(model: str, db: Path, screen: Screen) -> None:
+    program = "memquartet" if shutil.which("memquartet") else os.path.relpath(sys.argv[0])
     if model == DEFAULT_MODEL:
         screen.write(
-            "\nThis model has 135 million parameters and was not taught to use a memory: it scores near the floor,\n"
-            "and most of its answers are guesses. A larger model behind any OpenAI-compatible server, for example:\n"
-            "  pip install 'memquartet[openai]' vllm && vllm serve Qwen/Qwen3-4B-Instruct-2507\n"
-            "  memquartet demo --model openai:Qwen/Qwen3-4B-Instruct-2507@http://localhost:8000/v1"
+            "\nThis model has 135 million parameters and was not taught to use a memory: it scores near the floor, and"
+            "\nmost of what it writes is guessed. Try a larger one behind an OpenAI-compatible server, for example"
+            "\n  vllm serve Qwen/Qwen3-4B-Instruct-2507"
+            f"\n  {os.path.relpath(sys.executable)} -m pip install 'memquartet[openai]'"
+            f"\n  {program} demo --model openai:Qwen/Qwen3-4B-Instruct-2507@http://localhost:8000/v1"
         )
     screen.write(
-        f"\nLook around:  memquartet memory list --db {db}\n"
-        f"              memquartet ask 'Where does Mira live?' --db {db}"
+        f"\nLook around:\n  {program} memory list --db {db}\n  {program} ask 'Where does Mira live?' --db {db}"
     )

@@ -14,6 +14,7 @@ from memquartet.agents.team import Team
 from memquartet.cli.command import INTERRUPTED, Command
 from memquartet.cli.ingestion import Reading, Source, chunks_done, ingest
 from memquartet.cli.options import Target, model_option, screen_options, seed_option, target_options
+from memquartet.cli.rendering import counted
 from memquartet.cli.screen import Screen
 from memquartet.core.trajectory import Decision, MemoryStep
 from memquartet.errors import WorldError
@@ -131,12 +132,14 @@ def _report(readings: Sequence[Reading], entries: int, target: Target, screen: S
         return
     for reading in readings:
         if reading.before == reading.total:
-            screen.say(f"{reading.path}: already finished ({reading.total} chunks), nothing to read")
+            screen.say(
+                f"{reading.path}: already finished ({counted(reading.total, 'chunk')}), nothing to read"
+            )
         elif reading.before:
             screen.say(f"{reading.path}: went on behind chunk {reading.before} of {reading.total}")
         if reading.unusable:
             screen.warn(
-                f"{reading.path}: {reading.unusable} chunks had model output that stayed unusable after another try;"
+                f"{reading.path}: {counted(reading.unusable, 'chunk')} had model output that stayed unusable after another try;"
                 " a larger --model makes fewer mistakes"
             )
     screen.table(
@@ -152,4 +155,4 @@ def _report(readings: Sequence[Reading], entries: int, target: Target, screen: S
         ],
         right=["CHUNKS", "FACTS", *Decision],
     )
-    screen.say(f"{entries:,} memories in {target.db}. Next: memquartet ask QUESTION")
+    screen.say(f"{entries:,} entries in {target.db}. Next: memquartet ask QUESTION")

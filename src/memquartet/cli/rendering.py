@@ -62,6 +62,17 @@ def record_json(record: JournalRecord) -> Json:
     }
 
 
+def counted(number: int, noun: str) -> str:
+    """As "1 fact" or "12,000 facts"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def clipped(text: str, limit: int = 160) -> str:
+    """The text on one line, cut where it gets long."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
 def day_and_time(time: datetime) -> str:
     """As "2024-05-08 09:30:12", in the zone of this machine."""
     return f"{time.astimezone():%Y-%m-%d %H:%M:%S}"

@@ -165,7 +165,7 @@ def show_results(results: Sequence[SystemResult], screen: Screen) -> None:
         ],
         right=["N"],
     )
-    screen.say("score in %, mean and 95 % bootstrap interval over the questions")
+    screen.write("score in %, higher is better: mean and 95 % bootstrap interval over the questions", "dim")
 
 
 def _cell(summary: Summary) -> str:
