@@ -194,4 +194,4 @@ def test_an_export_that_is_cut_is_refused_and_nothing_is_taken_over(two_entries:
 
 
 def test_arguments_that_are_no_text_are_refused(two_entries: Path) -> None:
-    refused(run("memory", "search", "caf\udce9"), "Error:", "surrogate")
+    refused(run("memory", "search", "half\udce9"), "Error:", "surrogate")
