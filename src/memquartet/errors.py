@@ -15,6 +15,7 @@
     └── WorldError             server, disk, network: recorded, retried with a limit, masks training
         ├── ModelServerError   no usable reply from a model server
         ├── StoreError         the disk is full, the file is locked or damaged
+        ├── BudgetError        tokens, seconds or questions of a run are used up; a later run goes on
         └── DownloadError      a file could not be fetched or has the wrong checksum
 
 A mistake of the model never raises out of an episode; it becomes a failed receipt or a parse error on
@@ -76,3 +77,7 @@ class StoreError(WorldError):
 
 class DownloadError(WorldError):
     """A file could not be fetched, or what was fetched has the wrong checksum."""
+
+
+class BudgetError(WorldError):
+    """A run's budget is used up; what is missing can be asked in a later run."""

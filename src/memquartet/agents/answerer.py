@@ -31,9 +31,16 @@ class Answerer:
         Memories are shown oldest first with the date they are about, so that the newest stands last.
         """
         known = "\n".join([*state.notes, state.text]).strip()
+        memories = "\n".join(f"- {memory_line(hit.entry)}" for hit in in_time_order(hits))
+        return await self.answer_from(question, memories, state=known, task=task)
+
+    async def answer_from(
+        self, question: Question, memories: str, *, state: str = "", task: Task
+    ) -> Reply[str]:
+        """The same call with the memories as text, for systems that keep something else than entries."""
         values = {
-            "state": f"Context: {known}\n" if known else "",
-            "memories": "\n".join(f"- {memory_line(hit.entry)}" for hit in in_time_order(hits)) or "(none)",
+            "state": f"Context: {state}\n" if state else "",
+            "memories": memories or "(none)",
             "question": question.text,
         }
         messages = render_prompt(self.settings.prompt or shipped_prompt("answerer"), values)

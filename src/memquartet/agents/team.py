@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from memquartet.agents.answerer import Answerer
+from memquartet.agents.base import Reply, Task
 from memquartet.agents.extractor import FactExtractor
 from memquartet.agents.manager import MemoryManager
 from memquartet.agents.summarizer import Summarizer
+from memquartet.core.memory import Fact, MemoryState
 from memquartet.llm.protocols import ChatModel
+
+
+class Folds(Protocol):
+    """What keeps the short-term memory: `Summarizer`, or something that needs no model."""
+
+    async def fold(self, state: MemoryState, facts: Sequence[Fact], *, task: Task) -> Reply[str]:
+        """The new state's text; None keeps the old one."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +29,7 @@ class Team:
 
     extractor: FactExtractor
     manager: MemoryManager
-    summarizer: Summarizer
+    summarizer: Folds
     answerer: Answerer
 
     @classmethod

@@ -120,17 +120,26 @@ class MemoryStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One question answered with the memory frozen. `text` is None when the world failed."""
+    """One question answered with the memory frozen. `text` is None when the world failed.
+
+    `hits` are the retrieved entries, where the system has entries; `memories` are the texts that were shown to the
+    answerer, whatever the system keeps them in. `seconds` is wall time, None where nobody measured it.
+    """
 
     question_id: str
     text: str | None
     hits: tuple[EntryId, ...]
     trajectory: Trajectory
+    memories: tuple[str, ...] = ()
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """One sample, lived through. `config` holds the settings and seed that made it."""
+    """One sample, lived through. `config` holds the settings and seed that made it.
+
+    `reading_seconds` is the wall time of reading all chunks, None where nobody measured it.
+    """
 
     sample_id: str
     system: str
@@ -138,6 +147,7 @@ class Episode:
     answers: tuple[Answer, ...]
     seed: int = 0
     config: Mapping[str, object] = field(default_factory=dict)
+    reading_seconds: float | None = None
 
     @property
     def turns(self) -> tuple[Turn, ...]:

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from memquartet.agents.base import Reply, Task, derive_seed
 from memquartet.agents.manager import FactDecision
-from memquartet.agents.rendering import chunk_meta
+from memquartet.agents.rendering import chunk_meta, memory_line
 from memquartet.agents.team import Team
 from memquartet.core.memory import EVERYWHERE, Fact, Hit, Insert, Provenance, Receipt, Scope
 from memquartet.core.samples import Chunk, Question, Sample
@@ -108,6 +108,7 @@ class Rollout:
             text=text,
             hits=tuple(hit.entry.entry_id for hit in hits),
             trajectory=Trajectory(turns=tuple(work.turns), failure=failure),
+            memories=tuple(memory_line(hit.entry) for hit in hits),
         )
 
     async def answer_all(
