@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +23,11 @@ from memquartet.errors import (
     StoreVersionError,
 )
 from memquartet.memory.embedders import NoEmbedder, StaticEmbedder
-from memquartet.memory.journal import JournalRecord, Vector
 from memquartet.memory.memory import Memory
 from memquartet.memory.migrations import APPLICATION_ID, FORMAT_VERSION
 from memquartet.memory.protocols import Embedder, Vectors
 from memquartet.memory.reembedding import reembed_file
+from memquartet.memory.store import Batch
 
 WRITER = Path(__file__).with_name("writer.py")
 
@@ -364,7 +364,7 @@ def test_an_interrupted_write_is_caught_up_with(tmp_path: Path) -> None:
     with opened(tmp_path / "m.db") as memory:
         store = memory._store
 
-        def interrupted(records: Sequence[JournalRecord], vectors: Mapping[int, Vector]) -> None:
+        def interrupted(batch: Batch) -> None:
             raise Interrupted
 
         absorb = store._absorb

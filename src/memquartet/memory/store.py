@@ -184,7 +184,7 @@ class Store:
                 finally:
                     self._open = None
             if whole.records:
-                self._absorb(whole.records, whole.vectors)
+                self._absorb(whole)
                 self._save_checkpoint(closing=False)
 
     @contextmanager
@@ -286,9 +286,14 @@ class Store:
             return
         self._check_embedder()
         records = self._journal.read(self._contents.seq, head)
+        derived = self._journal.derived
         while page := list(islice(records, PAGE)):
-            derived = self._journal.derived
-            self._absorb(page, dict(derived.vectors(page[0].seq - 1, page[-1].seq)) if derived else {})
+            batch = Batch(self._contents)
+            for record in page:
+                batch.add(record)
+            if derived:
+                batch.vectors.update(derived.vectors(page[0].seq - 1, page[-1].seq))
+            self._absorb(batch)
 
     def _check_embedder(self) -> None:
         derived = self._journal.derived
@@ -299,16 +304,13 @@ class Store:
                 f" open it with {stored!r}, or run `memquartet memory reembed --db PATH --embedder SPEC`"
             )
 
-    def _absorb(self, records: Sequence[JournalRecord], vectors: Mapping[int, Vector]) -> None:
-        """Carry out what the journal already holds."""
-        contents = self._contents
-        for record in records:
-            contents = contents.after(record)
+    def _absorb(self, batch: Batch) -> None:
+        """Carry out in RAM what the journal already holds."""
         index = self._built_index().fork() if self._index or not self._contents.seq else None
         if index is not None:
-            self._follow(index, records, vectors)
+            self._follow(index, batch.records, batch.vectors)
         # Only now, so that an interruption leaves contents and index at the same record.
-        self._contents, self._index = contents, index
+        self._contents, self._index = batch.contents, index
 
     def _follow(self, index: Index, records: Sequence[JournalRecord], vectors: Mapping[int, Vector]) -> None:
         latest = {
