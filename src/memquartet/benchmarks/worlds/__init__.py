@@ -1,0 +1,1 @@
+"""Generated worlds with known truth: unlimited, seeded episodes to train on and to measure with."""

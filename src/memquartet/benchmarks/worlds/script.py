@@ -1,0 +1,103 @@
+"""Writing a sample line by line, while a symbolic memory notes what each line means for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from memquartet.benchmarks.worlds.truth import FactKind, Key, TrueFact
+from memquartet.core.samples import Chunk
+from memquartet.core.trajectory import Decision
+
+
+@dataclass(slots=True)
+class Script:
+    """Chunks and truth of the sample being written.
+
+    `history` holds each key's facts that changed the memory, oldest first: the last one is what a perfect memory
+    says, or, with an empty value, no longer says. A chunk speaks of a key once at most, so that the facts of a
+    chunk can be decided together.
+    """
+
+    chunks: list[Chunk] = field(default_factory=list)
+    facts: list[TrueFact] = field(default_factory=list)
+    history: dict[Key, list[TrueFact]] = field(default_factory=dict)
+    touched: set[Key] = field(default_factory=set)
+    _lines: list[str] = field(default_factory=list)
+
+    @property
+    def lines(self) -> int:
+        """Lines in the open chunk."""
+        return len(self._lines)
+
+    def say(self, line: str) -> str:
+        """Add a line that says nothing to remember; its source id."""
+        self._lines.append(line)
+        return f"c{len(self.chunks)}:{len(self._lines) - 1}"
+
+    def remark(self, line: str, *, text: str, gist: str) -> None:
+        """Add a line of small talk."""
+        fact_id = self.say(line)
+        fact = TrueFact(
+            fact_id=fact_id, chunk=len(self.chunks), text=text, kind=FactKind.UNIMPORTANT, gist=gist
+        )
+        self.facts.append(fact)
+
+    def tell(
+        self, line: str, *, text: str, key: Key, value: str, kind: FactKind = FactKind.SEMANTIC
+    ) -> TrueFact:
+        """Add a line that says what a key's value is; an empty one says that it has none any more."""
+        past = self.history.get(key, [])
+        known = past[-1] if past and past[-1].value else None
+        fact = TrueFact(
+            fact_id=self.say(line),
+            chunk=len(self.chunks),
+            text=text,
+            kind=kind,
+            subject=key[0],
+            relation=key[1],
+            value=value,
+            decision=right_decision(known.value if known else "", value),
+            target=known.fact_id if known else None,
+        )
+        self.facts.append(fact)
+        self.touched.add(key)
+        if fact.decision is not Decision.NOOP:
+            self.history.setdefault(key, []).append(fact)
+        return fact
+
+    def end_chunk(self, *, head: str = "", time: datetime | None = None) -> None:
+        """Close the open chunk; nothing happens when it has no lines."""
+        if not self._lines:
+            return
+        index = len(self.chunks)
+        self.chunks.append(
+            Chunk(
+                text="\n".join([head, *self._lines] if head else self._lines),
+                index=index,
+                time=time,
+                source_ids=tuple(f"c{index}:{number}" for number in range(len(self._lines))),
+            )
+        )
+        self._lines.clear()
+        self.touched.clear()
+
+    def current(self, key: Key) -> TrueFact | None:
+        """The fact that a perfect memory holds about a key."""
+        past = self.history.get(key)
+        return past[-1] if past and past[-1].value else None
+
+    def superseded(self, key: Key) -> Sequence[str]:
+        """The values that a key used to have, without the one that it has, sorted."""
+        past = self.history.get(key, [])
+        return sorted({fact.value for fact in past} - {past[-1].value if past else "", ""})
+
+
+def right_decision(stored: str, new: str) -> Decision:
+    """What a fact means for a memory that says `stored` about its key; an empty text is no value."""
+    if stored == new:
+        return Decision.NOOP
+    if not new:
+        return Decision.DELETE
+    return Decision.UPDATE if stored else Decision.ADD

@@ -1,0 +1,355 @@
+"""Streams of facts that are restated, contradicted and withdrawn, as FactConsolidation's lists or as conversation.
+
+What counts is what was said last. Everything is drawn from a seed: sample n of a seed is the same in every call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from random import Random
+from typing import TypeVar
+
+from memquartet.benchmarks.sessions import date_time_text
+from memquartet.benchmarks.worlds.questions import QuestionKind, value_question
+from memquartet.benchmarks.worlds.script import Script
+from memquartet.benchmarks.worlds.truth import TRUTH, Key, truth_as_json
+from memquartet.benchmarks.worlds.vocabulary import Relation, Vocabulary
+from memquartet.core.samples import Question, Sample
+from memquartet.errors import ConfigError
+
+T = TypeVar("T")
+SOURCE = "world-stream"
+MAX_DRAWS = 100
+"""Tries to find something new to say."""
+LIST_HEAD = "Here is a list of facts:"
+
+
+class StreamForm(StrEnum):
+    """How facts are written down."""
+
+    SERIAL = "serial"
+    """`12. The capital of … is ….`, a fact a line; the larger number is the newer."""
+    DIALOGUE = "dialogue"
+    """Speakers say them between small talk, in dated sessions."""
+    MIXED = "mixed"
+    """Either, drawn for each sample."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamShape:
+    """How large a stream is and what happens in it.
+
+    A line that says a fact changes one (with probability `conflicts`), withdraws one (`deletions`), says one again
+    (`mentions`) or says a new one. In a conversation a share `small_talk` of the lines is small talk. Of the
+    questions, `multi_hop` join two facts, `abstentions` have no answer, `updates` ask for what changed, and the rest
+    for what did not; kinds that a sample cannot have give their share to the others. `queries` is the share of
+    chunks that are read with one of the questions in mind.
+    """
+
+    facts: int = 24
+    chunk_lines: int = 6
+    form: StreamForm = StreamForm.MIXED
+    conflicts: float = 0.25
+    mentions: float = 0.1
+    deletions: float = 0.05
+    small_talk: float = 0.2
+    joined: float = 0.4
+    queries: float = 0.15
+    questions: int = 6
+    multi_hop: float = 0.25
+    abstentions: float = 0.15
+    updates: float = 0.35
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ConfigError: a size below 1, a share outside [0, 1], or shares that exceed 1 together.
+        """
+        for name in ("facts", "chunk_lines", "questions"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("conflicts", "mentions", "deletions", "small_talk", "joined", "queries"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be a share in [0, 1], got {getattr(self, name)}")
+        for group in (("conflicts", "mentions", "deletions"), ("multi_hop", "abstentions", "updates")):
+            shares = [getattr(self, name) for name in group]
+            if min(shares) < 0 or sum(shares) > 1 + 1e-9:
+                raise ConfigError(f"{', '.join(group)} must be shares of at most 1 together, got {shares}")
+
+
+DEFAULT_STREAM = StreamShape()
+
+
+def stream_samples(
+    count: int, *, seed: int, words: Vocabulary, shape: StreamShape = DEFAULT_STREAM, first: int = 0
+) -> Iterator[Sample]:
+    """Generate fact streams; equal arguments give equal samples.
+
+    Args:
+        count: how many.
+        seed: samples of different seeds have nothing to do with each other.
+        words: see `vocabulary.built_in` and `vocabulary.from_trex`.
+        shape: their size, and what happens in them.
+        first: number of the first one.
+    """
+    for number in range(first, first + count):
+        yield _Stream(words, shape, Random(f"stream/{seed}/{number}")).sample(f"stream-{seed}-{number}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Untold:
+    """A fact that waits to be said."""
+
+    subject: str
+    relation: Relation
+    value: str
+
+
+class _Stream:
+    def __init__(self, words: Vocabulary, shape: StreamShape, random: Random) -> None:
+        self._words, self._shape, self._random = words, shape, random
+        forms = [StreamForm.SERIAL, StreamForm.DIALOGUE]
+        self._serial = (
+            random.choice(forms) if shape.form is StreamForm.MIXED else shape.form
+        ) is StreamForm.SERIAL
+        self._script = Script()
+        self._relations = {relation.name: relation for relation in words.relations}
+        # A stream is about few enough things that a question's neighbours are told, too.
+        chosen = random.sample(words.joins, min(3, len(words.joins)))
+        self._joins = chosen
+        self._singles = random.sample(words.relations, min(6, len(words.relations)))
+        self._waiting: list[_Untold] = []
+        self._hops: list[tuple[Key, str]] = []
+        self._speakers = random.sample(words.speech.speakers, 2)
+        self._time = datetime(2023, 1, 1, 9, tzinfo=UTC) + timedelta(
+            minutes=random.randrange(2 * 365 * 24 * 60)
+        )
+        self._remarks = 0
+        self._number = random.choice([0, 0, random.randrange(500)])
+
+    def sample(self, sample_id: str) -> Sample:
+        self._open_chunk()
+        while len(self._script.facts) - self._remarks < self._shape.facts:
+            if not self._serial and self._random.random() < self._shape.small_talk:
+                self._small_talk()
+            elif not self._fact():
+                self._end_chunk()
+            if self._script.lines >= self._shape.chunk_lines:
+                self._end_chunk()
+        self._end_chunk()
+        questions = self._questions()
+        chunks = [
+            replace(chunk, query=self._random.choice(questions).text)
+            if questions and self._random.random() < self._shape.queries
+            else chunk
+            for chunk in self._script.chunks
+        ]
+        return Sample(
+            sample_id=sample_id,
+            chunks=tuple(chunks),
+            questions=tuple(questions),
+            source=SOURCE,
+            metric="exact_match",
+            extra={TRUTH: truth_as_json(self._script.facts)},
+        )
+
+    def _open_chunk(self) -> None:
+        if self._serial and not self._script.chunks:
+            self._script.say(LIST_HEAD)
+
+    def _end_chunk(self) -> None:
+        if self._serial:
+            self._script.end_chunk()
+            return
+        self._script.end_chunk(head=f"[{date_time_text(self._time)}]", time=self._time)
+        self._time += timedelta(minutes=self._random.randrange(60, 14 * 24 * 60))
+
+    def _small_talk(self) -> None:
+        speaker = self._random.choice(self._speakers)
+        line, text, gist = self._random.choice(self._words.speech.small_talk)
+        plain = self._words.speech.stated[0].format(s=speaker, fact=line)
+        self._script.remark(plain, text=text.format(s=speaker), gist=gist)
+        self._remarks += 1
+
+    def _fact(self) -> bool:
+        """Say one fact; False when the chunk is full because it speaks of everything that there is."""
+        draw = self._random.random()
+        shape = self._shape
+        open_keys = [key for key in self._script.history if key not in self._script.touched]
+        told = [key for key in open_keys if self._script.current(key)]
+        if draw < shape.conflicts and open_keys:
+            self._change(self._random.choice(open_keys))
+        elif draw < shape.conflicts + shape.mentions and told:
+            self._repeat(self._random.choice(told))
+        elif draw < shape.conflicts + shape.mentions + shape.deletions and told:
+            self._withdraw(self._random.choice(told))
+        elif fact := self._untold():
+            self._tell(fact.relation, fact.subject, fact.value, self._words.speech.stated)
+        elif open_keys:
+            self._change(self._random.choice(open_keys))
+        else:
+            return False
+        return True
+
+    def _untold(self) -> _Untold | None:
+        """A fact about a key of which nothing was said yet; None when the words are used up."""
+        while self._waiting:
+            fact = self._waiting.pop(self._random.randrange(len(self._waiting)))
+            if (fact.subject, fact.relation.name) not in self._script.history:
+                return fact
+        for _ in range(MAX_DRAWS):
+            first, second = self._random.choice(self._joins)
+            joined = self._random.random() < self._shape.joined
+            relation = first if joined else self._random.choice(self._singles)
+            subject = self._subject(relation)
+            if (subject, relation.name) in self._script.history:
+                continue
+            value = self._value(relation, subject)
+            if joined:
+                self._join(subject, first, second, value)
+            return _Untold(subject, relation, value)
+        return None
+
+    def _subject(self, relation: Relation) -> str:
+        """Someone already spoken of, where the type fits, or someone new."""
+        known = [subject for subject, _ in self._script.history if self._fits(subject, relation)]
+        if known and self._random.random() < 0.4:
+            return self._random.choice(known)
+        return self._random.choice(self._words.names[relation.subject])
+
+    def _fits(self, subject: str, relation: Relation) -> bool:
+        return subject in self._words.members[relation.subject]
+
+    def _join(self, subject: str, first: Relation, second: Relation, bridge: str) -> None:
+        """Let the bridge's fact be told some time, and remember that the two can be asked for together."""
+        self._waiting.append(_Untold(bridge, second, self._value(second, bridge)))
+        self._hops.append(((subject, first.name), second.name))
+
+    def _value(self, relation: Relation, *others: str) -> str:
+        while (value := self._random.choice(self._words.names[relation.object])) in others:
+            pass
+        return value
+
+    def _change(self, key: Key) -> None:
+        subject, relation = key[0], self._relations[key[1]]
+        current = self._script.current(key)
+        value = self._value(relation, subject, current.value if current else "")
+        for hop, second in self._hops:
+            if hop == key and (value, second) not in self._script.history:
+                further = self._relations[second]
+                self._waiting.append(_Untold(value, further, self._value(further, value)))
+        self._tell(relation, subject, value, self._words.speech.changed)
+
+    def _repeat(self, key: Key) -> None:
+        current = self._script.current(key)
+        if current:
+            self._tell(self._relations[key[1]], key[0], current.value, self._words.speech.repeated)
+
+    def _tell(self, relation: Relation, subject: str, value: str, frames: Sequence[str]) -> None:
+        template = self._random.choice(relation.statements)
+        text, middle = statement(template, subject, value)
+        line = self._line(text, middle, frames)
+        self._script.tell(line, text=text, key=(subject, relation.name), value=value)
+
+    def _withdraw(self, key: Key) -> None:
+        current = self._script.current(key)
+        if current is None:
+            return
+        template = self._random.choice(self._relations[key[1]].statements)
+        _, middle = statement(template, key[0], current.value)
+        text = self._random.choice(self._words.speech.deleted).format(mid=middle)
+        line = self._line(text, text[:1].lower() + text.removesuffix(".")[1:], self._words.speech.changed)
+        self._script.tell(line, text=text, key=key, value="")
+
+    def _line(self, text: str, middle: str, frames: Sequence[str]) -> str:
+        if self._serial:
+            self._number += 1
+            return f"{self._number - 1}. {text}"
+        speaker = self._random.choice(self._speakers)
+        return self._random.choice(frames).format(s=speaker, fact=text, mid=middle)
+
+    def _questions(self) -> list[Question]:
+        """Questions in the wanted shares, as far as the stream can have them."""
+        script, shape = self._script, self._shape
+        found: dict[QuestionKind, list[tuple[str, tuple[str, ...]]]] = {kind: [] for kind in QuestionKind}
+        for key in script.history:
+            single = (key[0], (key[1],))
+            if script.current(key) is None:
+                found[QuestionKind.ABSTENTION].append(single)
+            elif len(script.history[key]) > 1:
+                found[QuestionKind.KNOWLEDGE_UPDATE].append(single)
+            else:
+                found[QuestionKind.SINGLE_HOP].append(single)
+        for (subject, first), second in dict.fromkeys(self._hops):
+            bridge = script.current((subject, first))
+            if bridge and script.current((bridge.value, second)):
+                found[QuestionKind.MULTI_HOP].append((subject, (first, second)))
+        found[QuestionKind.ABSTENTION] += self._never_told()
+        shares = {
+            QuestionKind.MULTI_HOP: shape.multi_hop,
+            QuestionKind.ABSTENTION: shape.abstentions,
+            QuestionKind.KNOWLEDGE_UPDATE: shape.updates,
+            QuestionKind.SINGLE_HOP: 1 - shape.multi_hop - shape.abstentions - shape.updates,
+        }
+        return [
+            value_question(
+                script,
+                number=number,
+                kind=kind,
+                text=self._asking(subject, relations),
+                subject=subject,
+                relations=relations,
+            )
+            for number, (kind, (subject, relations)) in enumerate(
+                draw_by_share(found, shares, shape.questions, self._random)
+            )
+        ]
+
+    def _never_told(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Single questions about known subjects to which nothing was said, with relations that did occur."""
+        subjects = dict.fromkeys(subject for subject, _ in self._script.history)
+        relations = dict.fromkeys(name for _, name in self._script.history)
+        return [
+            (subject, (name,))
+            for subject in subjects
+            for name in relations
+            if (subject, name) not in self._script.history and self._fits(subject, self._relations[name])
+        ]
+
+    def _asking(self, subject: str, relations: Sequence[str]) -> str:
+        """The question's words: the last relation asks, the ones before it describe whom about."""
+        about = subject
+        for name in relations[:-1]:
+            about = self._random.choice(self._relations[name].phrases).replace("[X]", about)
+        return _sentence(self._random.choice(self._relations[relations[-1]].questions).replace("[X]", about))
+
+
+def draw_by_share(
+    found: dict[QuestionKind, list[T]], shares: dict[QuestionKind, float], count: int, random: Random
+) -> list[tuple[QuestionKind, T]]:
+    """Draw without repetition: each time a kind by its share among those that have something left."""
+    left = {kind: random.sample(items, len(items)) for kind, items in found.items() if items}
+    drawn: list[tuple[QuestionKind, T]] = []
+    while left and len(drawn) < count:
+        kinds = list(left)
+        weights = [shares.get(kind, 0.0) for kind in kinds]
+        kind = random.choices(kinds, weights if sum(weights) > 0 else None)[0]
+        drawn.append((kind, left[kind].pop()))
+        if not left[kind]:
+            del left[kind]
+    return drawn
+
+
+def statement(template: str, subject: str, value: str) -> tuple[str, str]:
+    """A statement as a sentence of its own, and as part of one: without its full stop, "The" in lower case."""
+    middle = template if template.startswith("[") else template[:1].lower() + template[1:]
+    filled = [text.replace("[X]", subject).replace("[Y]", value) for text in (template, middle)]
+    return _sentence(filled[0]), filled[1].removesuffix(".")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

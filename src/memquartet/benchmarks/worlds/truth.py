@@ -1,0 +1,182 @@
+"""What is true in a generated sample: each line's perfect extraction, and the right decision about it.
+
+A sample carries its truth as plain JSON in `Sample.extra["truth"]`, and each question what it asks for in
+`Question.extra["asks"]`, so that it survives every file format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from functools import cache
+
+from pydantic import TypeAdapter, ValidationError
+
+from memquartet.benchmarks.sessions import MONTHS
+from memquartet.core.samples import Question, Sample
+from memquartet.core.trajectory import Decision
+from memquartet.errors import InputError
+
+TRUTH = "truth"
+ASKS = "asks"
+Key = tuple[str, str]
+"""Subject and relation: what one entry of a perfect memory is about."""
+
+
+class FactKind(StrEnum):
+    """Which list of the extractor's output a fact belongs to."""
+
+    SEMANTIC = "semantic"
+    EPISODIC = "episodic"
+    UNIMPORTANT = "unimportant"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrueFact:
+    """What one line of a chunk says.
+
+    `fact_id` is the line's source id and `text` the perfect extraction. An important fact says that `relation` of
+    `subject` is `value`; an empty value says that it is nothing any more. `decision` is the right one with all of
+    the memory in view, `target` the fact whose entry it is about; both are empty for an unimportant fact, whose
+    `gist` is what a summary keeps of it.
+    """
+
+    fact_id: str
+    chunk: int
+    text: str
+    kind: FactKind
+    subject: str = ""
+    relation: str = ""
+    value: str = ""
+    decision: Decision | None = None
+    target: str | None = None
+    gist: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What it is about."""
+        return self.subject, self.relation
+
+
+class Form(StrEnum):
+    """How an answer follows from facts."""
+
+    VALUE = "value"
+    """Walk from the subject along the relations; each value is the next subject."""
+    FIRST = "first"
+    """Which of several keys has the earliest date as its value; the answer is its label."""
+    RECENT = "recent"
+    """What the short-term memory mentions last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a question asks for. `keys` and `labels` belong to `Form.FIRST`."""
+
+    form: Form = Form.VALUE
+    subject: str = ""
+    relations: tuple[str, ...] = ()
+    keys: tuple[Key, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        """The fields that say something."""
+        fields: dict[str, object] = _asked_adapter().dump_python(self, mode="json", exclude_defaults=True)
+        return fields
+
+
+@cache
+def _facts_adapter() -> TypeAdapter[tuple[TrueFact, ...]]:
+    return TypeAdapter(tuple[TrueFact, ...])
+
+
+@cache
+def _asked_adapter() -> TypeAdapter[Asked]:
+    return TypeAdapter(Asked)
+
+
+def truth_as_json(facts: Iterable[TrueFact]) -> list[dict[str, object]]:
+    """Facts as they stand in `Sample.extra`, without what is empty."""
+    items: list[dict[str, object]] = _facts_adapter().dump_python(
+        tuple(facts), mode="json", exclude_defaults=True
+    )
+    return items
+
+
+def truth_of(sample: Sample) -> tuple[TrueFact, ...]:
+    """The truth of a generated sample, in reading order.
+
+    Raises:
+        InputError: the sample carries none, or it is damaged.
+    """
+    if TRUTH not in sample.extra:
+        raise InputError(f"sample {sample.sample_id!r} carries no truth: only generated worlds do")
+    try:
+        return _facts_adapter().validate_python(sample.extra[TRUTH])
+    except ValidationError as error:
+        raise InputError(f"sample {sample.sample_id!r}, truth: {error.errors()[0]['msg']}") from error
+
+
+def asked_by(question: Question) -> Asked:
+    """What a generated question asks for.
+
+    Raises:
+        InputError: the question does not say so.
+    """
+    try:
+        return _asked_adapter().validate_python(question.extra.get(ASKS))
+    except ValidationError as error:
+        raise InputError(
+            f"question {question.question_id!r}, extra {ASKS!r}: {error.errors()[0]['msg']}"
+        ) from error
+
+
+def answer_from(facts: Iterable[TrueFact], asked: Asked) -> str | None:
+    """The answer that these facts give, the later the truer; None when they do not say it.
+
+    For `Form.RECENT` it is the gist of the last unimportant fact.
+    """
+    current: dict[Key, str] = {}
+    gist = None
+    for fact in facts:
+        if fact.kind is FactKind.UNIMPORTANT:
+            gist = fact.gist
+        else:
+            current[fact.key] = fact.value
+    match asked.form:
+        case Form.RECENT:
+            return gist
+        case Form.FIRST:
+            return _earliest(current, asked.keys, asked.labels)
+        case Form.VALUE:
+            value = asked.subject
+            for relation in asked.relations:
+                value = current.get((value, relation), "")
+            return value or None
+
+
+def _earliest(current: Mapping[Key, str], keys: Sequence[Key], labels: Sequence[str]) -> str | None:
+    if not all(current.get(key) for key in keys):
+        return None
+    dates = [read_date(current[key]) for key in keys]
+    return labels[dates.index(min(dates))]
+
+
+def write_date(day: date) -> str:
+    """As "7 May 2023"."""
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
+
+
+def read_date(text: str) -> date:
+    """The date behind "7 May 2023".
+
+    Raises:
+        InputError: the text is no such date.
+    """
+    try:
+        day, month, year = text.split()
+        return date(int(year), MONTHS.index(month) + 1, int(day))
+    except ValueError as error:
+        raise InputError(f"expected a date such as '7 May 2023', got {text!r}") from error
