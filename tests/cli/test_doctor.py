@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 from tests.cli.support import read_json, run
+
+from memquartet.cli.doctor import EXTRAS
 
 
 def test_every_finding_that_is_missing_says_how_to_get_it(
@@ -17,6 +20,12 @@ def test_every_finding_that_is_missing_says_how_to_get_it(
     assert findings["model smollm2-135m"]["step"] == "memquartet model pull smollm2-135m"
     assert findings["OPENAI_API_KEY"]["state"] == "missing"
     assert all(finding["step"] for finding in findings.values() if finding["state"] != "ok")
+
+
+def test_every_extra_that_a_user_may_want_is_looked_for() -> None:
+    settings = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    provided = set(settings["project"]["optional-dependencies"])
+    assert provided - {"dev", "bench"} == set(EXTRAS)
 
 
 def test_a_key_is_reported_but_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 from tests.cli.support import Gate, kill, model_of, read_json, run, start
 
+from memquartet.benchmarks.dataset import save_samples
 from memquartet.benchmarks.demo import load_demo
 from memquartet.testing.server import FakeServer, error_reply
 
@@ -73,6 +75,15 @@ def test_an_unknown_system_is_refused_with_the_known_ones(team: FakeServer) -> N
     result = run("run", "demo", "--systems", "quartet,elephant", "--model", model_of(team))
     assert result.exit_code == 1
     assert "no system 'elephant': use quartet, no_memory, rag_bm25" in result.stderr
+
+
+def test_a_metric_that_cannot_score_is_found_before_a_model_is_asked(team: FakeServer) -> None:
+    (sample,) = load_demo()
+    save_samples("odd.jsonl", [replace(sample, metric="vibes")])
+    result = run("run", "odd.jsonl", "--model", model_of(team))
+    assert result.exit_code == 1
+    assert "no metric 'vibes'" in result.stderr
+    assert team.requests == []
 
 
 def test_a_data_set_without_questions_is_refused(team: FakeServer) -> None:

@@ -32,6 +32,7 @@ EXTRAS = {
     "local": ("xllamacpp", "models in this process, through llama.cpp"),
     "eval": ("nltk", "the scores of LoCoMo"),
     "embed": ("sentence_transformers", "embedders that need torch"),
+    "train": ("verl", "training on verl"),
 }
 """Extra: the module that shows it is there, and what it is for."""
 

@@ -59,8 +59,8 @@ def command(
     size = ChunkSize(tokens=chunk_tokens)
     sources = []
     for path in dict.fromkeys(files):
-        screen.say(f"checking {path}")
-        sources.append(Source.read(path, size))
+        with screen.status(f"checking {path}"):
+            sources.append(Source.read(path, size))
     chat = make_model(model)
     with target.open(create=True) as memory:
         rollout = Rollout(team=Team.of(chat), memory=memory, scope=target.scope, seed=seed)

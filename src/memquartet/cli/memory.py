@@ -18,9 +18,8 @@ from memquartet.cli.options import Target, screen_options, target_options
 from memquartet.cli.rendering import (
     change_text,
     day_and_time,
-    entry_columns,
     entry_json,
-    entry_row,
+    entry_table,
     parse_moment,
     record_json,
     scope_json,
@@ -98,11 +97,9 @@ def search_command(
             ]
         )
         return
-    screen.table(
-        ["SCORE", *entry_columns()],
-        [[f"{hit.score:.3f}", *entry_row(hit.entry)] for hit in hits],
-        right=["SCORE"],
-    )
+    columns, rows = entry_table([hit.entry for hit in hits])
+    scored = [[f"{hit.score:.3f}", *row] for hit, row in zip(hits, rows, strict=True)]
+    screen.table(["SCORE", *columns], scored, right=["SCORE"])
     if not hits:
         screen.say("nothing found")
 
@@ -273,7 +270,8 @@ def _show_contents(
         )
         return
     _show_state(state, screen)
-    screen.table(entry_columns(), map(entry_row, shown))
+    columns, rows = entry_table(shown)
+    screen.table(columns, rows)
     screen.say(
         f"{len(shown):,} of {len(entries):,} entries"
         + (" (--limit 0 shows all)" if len(shown) < len(entries) else "")

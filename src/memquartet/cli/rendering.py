@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from memquartet.core.memory import MemoryEntry, MemoryState, Scope
@@ -84,21 +85,22 @@ def scope_text(scope: Scope) -> str:
     return " ".join(f"{name}={value}" for name, value in parts.items() if value is not None) or "—"
 
 
-def entry_columns() -> list[str]:
-    """The head of a table of entries."""
-    return ["ID", "TYPE", "SAID", "CHANGED", "SCOPE", "CONTENT"]
-
-
-def entry_row(entry: MemoryEntry) -> list[str]:
-    """An entry's row under `entry_columns`."""
-    return [
-        entry.entry_id,
-        entry.memory_type.value,
-        str(entry.meta.get(SAID_AT, "—"))[:10],
-        day_and_time(entry.updated_at),
-        scope_text(entry.scope),
-        entry.content,
-    ]
+def entry_table(entries: Sequence[MemoryEntry]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of a table of entries; time of saying and scope only where some entry has them."""
+    values = {
+        "ID": [str(entry.entry_id) for entry in entries],
+        "TYPE": [entry.memory_type.value for entry in entries],
+        "SAID": [str(entry.meta.get(SAID_AT, "—"))[:10] for entry in entries],
+        "CHANGED": [day_and_time(entry.updated_at) for entry in entries],
+        "SCOPE": [scope_text(entry.scope) for entry in entries],
+        "CONTENT": [entry.content for entry in entries],
+    }
+    told = {
+        name: cells
+        for name, cells in values.items()
+        if name not in {"SAID", "SCOPE"} or any(c != "—" for c in cells)
+    }
+    return list(told), [list(row) for row in zip(*told.values(), strict=True)]
 
 
 def change_text(record: JournalRecord) -> str:

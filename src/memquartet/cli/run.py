@@ -20,6 +20,7 @@ from memquartet.errors import ConfigError, WorldError
 from memquartet.evals.runner import OVERALL, SystemResult, evaluate, missing_samples
 from memquartet.llm.specs import make_model
 from memquartet.memory.embedders import make_embedder
+from memquartet.scoring.registry import score
 from memquartet.scoring.summary import Summary
 from memquartet.systems.baselines import NoMemory, RagBm25
 from memquartet.systems.protocols import MemorySystem
@@ -91,6 +92,7 @@ def command(
     samples that are missing.
     """
     samples = _chosen(load_dataset(dataset, size=ChunkSize(tokens=chunk_tokens)), names, limit, questions)
+    _check_metrics(samples)
     out = out or Path("runs") / Path(dataset).stem
     chat = make_model(model)
     compared = make_systems(systems, Team.of(chat), embedder)
@@ -193,6 +195,12 @@ def _chosen(
             "the data set asks no questions, so there is nothing to score: use `memquartet ingest`"
         )
     return chosen
+
+
+def _check_metrics(samples: Sequence[Sample]) -> None:
+    """Score something by each metric now: a package that is missing must not come to light after hours of work."""
+    for sample in {sample.metric: sample for sample in samples if sample.questions}.values():
+        score(sample.metric, "anything", sample.questions[0])
 
 
 async def _evaluate(

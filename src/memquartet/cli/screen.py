@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -69,6 +70,10 @@ class Screen:
         self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
     ) -> None:
         """A table to stdout; the last column takes the room that is left. `right` names number columns."""
+        cells = [[one_line(cell) for cell in row] for row in rows]
+        if not self.out.is_terminal:
+            print("\n".join(_aligned([list(columns), *cells], [column in right for column in columns])))
+            return
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         for column in columns:
             table.add_column(
@@ -77,12 +82,9 @@ class Screen:
                 no_wrap=column != columns[-1],
                 overflow="fold",
             )
-        for row in rows:
-            table.add_row(*(Text(one_line(cell)) for cell in row))
-        with self.out.capture() as drawn:
-            self.out.print(table)
-        # The last column is padded to its widest cell; in a file that is only white space.
-        print("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+        for row in cells:
+            table.add_row(*map(Text, row))
+        self.out.print(table)
 
     def status(self, text: str) -> AbstractContextManager[object]:
         """A moving sign on stderr while something of unknown length goes on."""
@@ -109,3 +111,16 @@ def plain(text: str) -> str:
 def one_line(text: str) -> str:
     """The text as a table cell: one line, control characters spelled out."""
     return plain(" ".join(text.split()))
+
+
+def _aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterator[str]:
+    """The rows as lines in columns; never wrapped and fast, since a pipe may get a hundred thousand."""
+    sizes = [[cell_len(cell) for cell in row] for row in rows]
+    widths = [max(column) for column in zip(*sizes, strict=True)]
+    for row, size in zip(rows, sizes, strict=True):
+        pads = [" " * (width - length) for width, length in zip(widths, size, strict=True)]
+        cells = [
+            pad + cell if to_right else cell + pad
+            for cell, pad, to_right in zip(row, pads, right, strict=True)
+        ]
+        yield "  ".join(cells).rstrip()
