@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
@@ -28,13 +28,20 @@ TurnSink = Callable[[Turn], None]
 _MARK = re.compile(r"^--- (user|assistant) ---\n", re.MULTILINE)
 
 
+def unbounded(_: Sequence[Message]) -> bool:
+    """Every prompt fits."""
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
     """How one agent calls its model.
 
     `max_attempts` bounds the calls for one task: 1 means that an unusable output is not sent back.
     `constrained` asks the backend to force the output into the role's JSON schema. `prompt` replaces the
-    shipped prompt text (same `$names`). The sampling's seed is ignored: seeds come from the episode.
+    shipped prompt text (same `$names`). `fits` tells whether a prompt is short enough for the model: retrieved
+    memories are left out, oldest first, until it says so. The sampling's seed is ignored: seeds come from the
+    episode.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
@@ -42,6 +49,7 @@ class AgentSettings:
     constrained: bool = True
     logprobs: bool = False
     prompt: str | None = None
+    fits: Callable[[Sequence[Message]], bool] = unbounded
 
     def within(self, max_tokens: int) -> AgentSettings:
         """The same settings with at most this many output tokens, for a task whose output cannot be longer."""
@@ -124,6 +132,7 @@ async def ask(
     task: Task,
     settings: AgentSettings,
     schema: JsonSchema | None = None,
+    left_out: int = 0,
 ) -> Reply[T]:
     """Call the model until its output is usable or the tries are used up.
 
@@ -160,6 +169,7 @@ async def ask(
             output_tokens=completion.output_tokens,
             finish_reason=completion.finish_reason,
             seconds=time.perf_counter() - started,
+            left_out=left_out,
         )
         task.record(turn)
         attempt += 1

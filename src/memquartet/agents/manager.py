@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from memquartet.agents.base import AgentSettings, Reading, Reply, Task, ask, render_prompt, shipped_prompt
 from memquartet.agents.decisions import Choice, read_choices
-from memquartet.agents.rendering import ShortIds, memory_line
+from memquartet.agents.rendering import ShortIds, memory_line, within_window
 from memquartet.core.memory import (
     Delete,
     EntryId,
@@ -25,6 +25,7 @@ from memquartet.core.memory import (
     Noop,
     Update,
 )
+from memquartet.core.messages import Message
 from memquartet.core.trajectory import Decision, Role, TurnStatus
 from memquartet.llm.protocols import ChatModel, Completion, JsonSchema, Sampling
 
@@ -61,8 +62,13 @@ class MemoryManager:
             meta: what is stored with new and changed entries (time, place in the source).
             task: seed and turn sink.
         """
-        view = ManagerView.of(facts, hits, meta)
-        messages = render_prompt(self.settings.prompt or shipped_prompt("manager"), {"facts": view.text})
+        text = self.settings.prompt or shipped_prompt("manager")
+
+        def prompt(shown: Sequence[Sequence[Hit]]) -> tuple[ManagerView, tuple[Message, ...]]:
+            view = ManagerView.of(facts, shown, meta)
+            return view, render_prompt(text, {"facts": view.text})
+
+        (view, messages), left_out = within_window(hits, prompt, lambda made: self.settings.fits(made[1]))
         return await ask(
             self.model,
             Role.MANAGER,
@@ -71,6 +77,7 @@ class MemoryManager:
             task=task,
             settings=self.settings.within(64 + 80 * len(facts)),
             schema=decision_schema(len(facts), view.ids.shown),
+            left_out=left_out,
         )
 
     async def review(self, entries: Sequence[MemoryEntry], *, task: Task) -> Reply[tuple[MemoryOp, ...]]:

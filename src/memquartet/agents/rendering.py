@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from memquartet.core.memory import EntryId, Hit, MemoryEntry, Meta, MetaValue
 from memquartet.core.samples import Chunk
 from memquartet.memory.limits import SAID_AT
+
+T = TypeVar("T")
 
 
 def chunk_meta(chunk: Chunk) -> Meta:
@@ -27,6 +31,33 @@ def memory_line(entry: MemoryEntry) -> str:
 def in_time_order(hits: Iterable[Hit]) -> list[Hit]:
     """Oldest first by event time, then by the time of writing; hits without an event time come first."""
     return sorted(hits, key=lambda hit: (str(hit.entry.meta.get(SAID_AT, "")), hit.entry.updated_at))
+
+
+def within_window(
+    hits: Sequence[Sequence[Hit]],
+    render: Callable[[Sequence[Sequence[Hit]]], T],
+    fits: Callable[[T], bool],
+) -> tuple[T, int]:
+    """Render a prompt with as many memories as fit, and tell how many were left out.
+
+    The oldest by `in_time_order` go first; a prompt without any memories is taken even where it does not fit.
+
+    Args:
+        hits: for each fact or question the memories to show; an entry may stand in several lists.
+        render: makes the prompt from the lists.
+        fits: whether a prompt is short enough; fewer memories never make it longer.
+    """
+    shown = in_time_order({hit.entry.entry_id: hit for found in hits for hit in found}.values())
+
+    def without(count: int) -> T:
+        gone = {hit.entry.entry_id for hit in shown[:count]}
+        return render([[hit for hit in found if hit.entry.entry_id not in gone] for found in hits])
+
+    whole = render(hits)
+    if fits(whole):
+        return whole, 0
+    count = bisect_left(range(len(shown)), True, lo=min(1, len(shown)), key=lambda n: fits(without(n)))
+    return without(count), count
 
 
 class ShortIds:

@@ -36,7 +36,7 @@ class Turn:
 
     `output_ids` and `logprobs` (nats, one for each output token) are None where the backend does not
     give them. `parsed` is the JSON-ready result. `attempt` counts from 0 within one role's task;
-    `seconds` is wall time of the call.
+    `seconds` is wall time of the call. `left_out` counts retrieved memories for which the prompt had no room.
     """
 
     role: Role
@@ -56,6 +56,7 @@ class Turn:
     output_tokens: int = 0
     finish_reason: str = "stop"
     seconds: float = 0.0
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,10 @@ class Launch:
         settings = (f"{name}={shlex.quote(value)}" for name, value in self.environment.items())
         return " ".join([*settings, shlex.join(self.command)])
 
+    def full_environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """This process's environment with the run's own settings and `more` in it."""
+        return {**os.environ, **self.environment, **(more or {})}
+
 
 def presets() -> Mapping[str, str]:
     """Every preset's name and its first line of comment."""
@@ -109,5 +113,6 @@ def start(launch: Launch, *, timeout: float | None = None) -> int:
     Raises:
         subprocess.TimeoutExpired: it took longer; the run was ended.
     """
-    environment = {**os.environ, **launch.environment}
-    return subprocess.run(launch.command, env=environment, timeout=timeout, check=False).returncode
+    return subprocess.run(
+        launch.command, env=launch.full_environment(), timeout=timeout, check=False
+    ).returncode

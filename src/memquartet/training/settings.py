@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from memquartet.agents.answerer import Answerer
-from memquartet.agents.base import AgentSettings
+from memquartet.agents.base import AgentSettings, unbounded
 from memquartet.agents.extractor import FactExtractor
 from memquartet.agents.manager import MemoryManager
 from memquartet.agents.summarizer import Summarizer
@@ -19,6 +21,30 @@ from memquartet.memory.protocols import SearchMethod
 from memquartet.rewards.credit import CreditMode
 from memquartet.rewards.mix import RewardMix
 from memquartet.rollout.episode import EpisodeSettings
+from memquartet.training.policy import PolicyModel
+
+SHIPPED = "shipped"
+SHORT = "short"
+
+
+def role_prompts(name: str) -> Mapping[Role, str]:
+    """The prompt texts of a set; empty for the shipped ones, which the agents know themselves.
+
+    Raises:
+        ConfigError: `name` is no set, and no folder with a file for each role.
+    """
+    if name == SHIPPED:
+        return {}
+    if name == SHORT:
+        shipped = resources.files("memquartet.training").joinpath("prompts", name)
+        return {role: shipped.joinpath(f"{role}.md").read_text(encoding="utf-8") for role in Role}
+    try:
+        return {role: (Path(name) / f"{role}.md").read_text(encoding="utf-8") for role in Role}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"memquartet.prompts={name!r}: use {SHIPPED!r}, {SHORT!r} or a folder with a file ROLE.md for each"
+            f" role ({error})"
+        ) from error
 
 
 class _Section(BaseModel):
@@ -35,7 +61,8 @@ class FrozenTeam(_Section):
 class TrainingSettings(_Section):
     """The team, its memory and its rewards.
 
-    `max_tokens` bounds a role's output within verl's `response_length`. `seeded` sends a seed with each call, so
+    `prompts` is "shipped", "short" (a line or two, for models that learn their roles by heart) or a folder with
+    a file ROLE.md for each role.     `max_tokens` bounds a role's output within verl's `response_length`. `seeded` sends a seed with each call, so
     that equal runs draw equal tokens; servers pay for it with speed. `timeout` is in seconds a model call.
     `equal_roles` gives the roles the same weight in the loss however many tokens they write; `updates` is the number
     of optimizer steps a batch makes.
@@ -49,6 +76,7 @@ class TrainingSettings(_Section):
     method: SearchMethod = SearchMethod.HYBRID
     state_budget: int = Field(default=128, ge=1)
     max_attempts: int = Field(default=1, ge=1)
+    prompts: str = SHIPPED
     max_tokens: Mapping[Role, int] = Field(default_factory=dict)
     rewards: Mapping[str, Mapping[str, float]] = Field(default_factory=dict)
     equal_roles: bool = True
@@ -91,7 +119,7 @@ class TrainingSettings(_Section):
         """How memories are retrieved."""
         return EpisodeSettings(fact_top_k=self.fact_top_k, answer_top_k=self.answer_top_k, method=self.method)
 
-    def team(self, policy: ChatModel, frozen: ChatModel | None, *, response_length: int) -> Team:
+    def team(self, policy: PolicyModel, frozen: ChatModel | None, *, response_length: int) -> Team:
         """The four agents: trained roles on the policy, the others on the frozen model.
 
         Args:
@@ -103,12 +131,16 @@ class TrainingSettings(_Section):
         def model(role: Role) -> ChatModel:
             return policy if role in self.trainable or frozen is None else frozen
 
+        prompts = role_prompts(self.prompts)
+
         def settings(role: Role) -> AgentSettings:
             limit = self.max_tokens.get(role, response_length)
             return AgentSettings(
                 sampling=Sampling(max_tokens=min(limit, response_length)),
                 max_attempts=self.max_attempts,
                 logprobs=role in self.trainable,
+                prompt=prompts.get(role),
+                fits=policy.fits if role in self.trainable else unbounded,
             )
 
         return Team(
