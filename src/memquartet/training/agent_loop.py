@@ -6,9 +6,7 @@ puts its own back when it is turned into columns, and adds the columns `adv_grou
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -22,18 +20,12 @@ from verl.experimental.agent_loop.agent_loop import (
 )
 
 from memquartet.agents.base import derive_seed
-from memquartet.core.samples import Sample
-from memquartet.core.trajectory import Episode
 from memquartet.errors import ModelServerError
-from memquartet.llm.openai_api import OpenAIChatModel
-from memquartet.llm.protocols import ChatModel
-from memquartet.memory.memory import Memory
-from memquartet.rewards.credit import reward_episode
-from memquartet.rollout.episode import run_episode
 from memquartet.training.dataset import AGENT_NAME, Split, decode_sample
+from memquartet.training.episodes import live
 from memquartet.training.metrics import episode_measures
 from memquartet.training.policy import ChatTokens, Generate, PolicyModel, SamplingParams, TokenReply
-from memquartet.training.rows import Row, episode_rows
+from memquartet.training.rows import Row
 from memquartet.training.settings import TrainingSettings
 
 
@@ -61,7 +53,6 @@ class MemoryAgentLoop(AgentLoopBase):
         super().__init__(*args, **kwargs)
         section = OmegaConf.to_container(OmegaConf.select(self.config, "memquartet") or {}, resolve=True)
         self._settings = TrainingSettings.read(section)
-        self._mix = self._settings.mix
         self._tokens = ChatTokens(self.tokenizer, self.apply_chat_template_kwargs)
 
     async def run(self, sampling_params: Mapping[str, Any], **row: Any) -> list[TurnOutput]:  # verl's row
@@ -72,22 +63,17 @@ class MemoryAgentLoop(AgentLoopBase):
         sample = decode_sample(row["extra_info"]["sample"])
         server = _Server(self.server_manager, step=row["global_steps"])
         policy = self._policy(server.generate, sampling_params)
-        started = time.perf_counter()
-        episode = await self._episode(sample, policy, row)
-        took = time.perf_counter() - started
-        reward = reward_episode(episode, sample, mode=self._settings.credit, mix=self._mix)
-        filler = self.tokenizer.eos_token_id
-        rows = episode_rows(episode, reward, trainable=self._settings.trainable, filler=filler)
-        if row["extra_info"].get("split") == Split.VALIDATION and all(r.masked for r in rows):
+        seed = derive_seed(self._settings.seed, sample.sample_id, row["global_steps"], row["session_id"])
+        lived = await live(sample, policy, self._settings, seed=seed, filler=self.tokenizer.eos_token_id)
+        if lived.spoiled and row["extra_info"].get("split") == Split.VALIDATION:
             return []
         shared = {
             **server.extra_fields,
             "turn_scores": [],
             "tool_rewards": [],
-            "reward_extra_info": episode_measures(reward, policy.use),
-            "episode_seconds": took,
+            "reward_extra_info": episode_measures(lived, policy.use),
         }
-        return [self._output(r, shared, turns=len(rows)) for r in rows]
+        return [self._output(r, shared, turns=len(lived.rows)) for r in lived.rows]
 
     def _policy(self, generate: Generate, sampling: SamplingParams) -> PolicyModel:
         return PolicyModel(
@@ -99,17 +85,6 @@ class MemoryAgentLoop(AgentLoopBase):
             seeded=self._settings.seeded,
             timeout=self._settings.timeout,
         )
-
-    async def _episode(
-        self, sample: Sample, policy: PolicyModel, row: Mapping[str, Any]
-    ) -> Episode:  # verl's row
-        settings = self._settings
-        frozen = settings.frozen
-        resting = _frozen_model(frozen.model, frozen.base_url) if frozen.model else None
-        team = settings.team(policy, resting, response_length=self.rollout_config.response_length)
-        memory = Memory(state_budget=settings.state_budget)
-        seed = derive_seed(settings.seed, sample.sample_id, row["global_steps"], row["session_id"])
-        return await run_episode(sample, team, memory, settings=settings.episode, seed=seed)
 
     def _output(self, row: Row, shared: Mapping[str, Any], *, turns: int) -> TurnOutput:  # verl's fields
         return TurnOutput(
@@ -123,7 +98,12 @@ class MemoryAgentLoop(AgentLoopBase):
             role=row.role.value,
             num_turns=turns,
             metrics=AgentLoopMetrics(generate_sequences=row.seconds),
-            extra_fields={**shared, "parts": dict(row.parts), "status": row.status},
+            extra_fields={
+                **shared,
+                "parts": dict(row.parts),
+                "status": row.status,
+                "left_out": row.left_out,
+            },
         )
 
 
@@ -162,9 +142,3 @@ class _Server:
     def extra_fields(self) -> Mapping[str, Any]:  # verl's fields
         names = ("global_steps", "min_global_steps", "max_global_steps")
         return self._fields or dict.fromkeys(names, self._step)
-
-
-@cache
-def _frozen_model(name: str, base_url: str | None) -> ChatModel:
-    """One client for all episodes of the process."""
-    return OpenAIChatModel(name, base_url)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 
-from memquartet.rewards.credit import EpisodeReward
+from memquartet.training.episodes import Lived
 from memquartet.training.policy import PolicyUse
 
 
@@ -20,6 +20,7 @@ class Trained:
     advantage: float
     tokens: int
     status: str
+    left_out: int = 0
     parts: Mapping[str, float | None] = field(default_factory=dict)
 
 
@@ -45,6 +46,7 @@ def _measures(rows: Sequence[Trained]) -> dict[str, float]:
         "reward_mean": fmean(row.reward for row in rows),
         "adv_mean": fmean(advantages),
         "adv_std": stdev(advantages) if len(rows) > 1 else 0.0,
+        "left_out": fmean(row.left_out for row in rows),
         "invalid": fmean(row.status == "invalid" for row in rows),
     }
     values: defaultdict[str, list[float]] = defaultdict(list)
@@ -55,8 +57,24 @@ def _measures(rows: Sequence[Trained]) -> dict[str, float]:
     return measures | {f"part/{name}": fmean(found) for name, found in sorted(values.items())}
 
 
-def episode_measures(reward: EpisodeReward, use: PolicyUse) -> dict[str, float]:
+def episode_measures(lived: Lived, use: PolicyUse) -> dict[str, float]:
     """What verl logs of a validation episode: its outcome, each role's mean parts, and how prompts were cut."""
-    outcome = {} if reward.outcome is None else {"outcome": reward.outcome}
-    cut = {"prompts_cut": float(use.prompts_cut), "tokens_cut": float(use.tokens_cut)}
-    return {**outcome, **reward.by_role(), **cut}
+    outcome = lived.reward.outcome
+    return {
+        **({} if outcome is None else {"outcome": outcome}),
+        **lived.reward.by_role(),
+        "turns": float(len(lived.rows)),
+        "seconds": lived.seconds,
+        "prompts_cut": float(use.prompts_cut),
+        "tokens_cut": float(use.tokens_cut),
+    }
+
+
+def episode_metrics(episodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Means over a batch's episodes of what `episode_measures` gave; what a role measures is left to its rows."""
+    values: defaultdict[str, list[float]] = defaultdict(list)
+    for measures in episodes:
+        for name, value in measures.items():
+            if "/" not in name:
+                values[name].append(value)
+    return {f"episode/{name}_mean": fmean(found) for name, found in sorted(values.items())}

@@ -15,7 +15,11 @@ from memquartet.rewards.credit import EpisodeReward, TurnReward
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One model call as a trainer sees it. `logprobs` has one value (nats) for each response token."""
+    """One model call as a trainer sees it.
+
+    `logprobs` has one value (nats) for each response token; `left_out` counts memories that the prompt had no room
+    for.
+    """
 
     role: Role
     prompt_ids: tuple[int, ...]
@@ -27,6 +31,7 @@ class Row:
     parts: Mapping[str, float | None] = field(default_factory=dict)
     status: str = ""
     seconds: float = 0.0
+    left_out: int = 0
 
     @property
     def mask(self) -> list[int]:
@@ -79,4 +84,5 @@ def _row(turn: Turn, paid: TurnReward) -> Row:
         parts={part.name: part.value for part in paid.parts},
         status=turn.status.value,
         seconds=turn.seconds,
+        left_out=turn.left_out,
     )

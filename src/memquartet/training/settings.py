@@ -65,10 +65,11 @@ class TrainingSettings(_Section):
     a file ROLE.md for each role.     `max_tokens` bounds a role's output within verl's `response_length`. `seeded` sends a seed with each call, so
     that equal runs draw equal tokens; servers pay for it with speed. `timeout` is in seconds a model call.
     `equal_roles` gives the roles the same weight in the loss however many tokens they write; `updates` is the number
-    of optimizer steps a batch makes.
+    of optimizer steps a batch makes; `branch_budget` bounds the counterfactuals of an episode.
     """
 
     credit: CreditMode = CreditMode.ROLE
+    branch_budget: int = Field(default=8, ge=0)
     trainable: frozenset[Role] = frozenset(Role)
     frozen: FrozenTeam = FrozenTeam()
     fact_top_k: int = Field(default=3, ge=1)
@@ -119,13 +120,12 @@ class TrainingSettings(_Section):
         """How memories are retrieved."""
         return EpisodeSettings(fact_top_k=self.fact_top_k, answer_top_k=self.answer_top_k, method=self.method)
 
-    def team(self, policy: PolicyModel, frozen: ChatModel | None, *, response_length: int) -> Team:
+    def team(self, policy: PolicyModel, frozen: ChatModel | None) -> Team:
         """The four agents: trained roles on the policy, the others on the frozen model.
 
         Args:
             policy: the model in training.
             frozen: plays the other roles; may be None when all are trained.
-            response_length: tokens of an output for roles without a bound of their own.
         """
 
         def model(role: Role) -> ChatModel:
@@ -134,9 +134,9 @@ class TrainingSettings(_Section):
         prompts = role_prompts(self.prompts)
 
         def settings(role: Role) -> AgentSettings:
-            limit = self.max_tokens.get(role, response_length)
+            longest = policy.response_length
             return AgentSettings(
-                sampling=Sampling(max_tokens=min(limit, response_length)),
+                sampling=Sampling(max_tokens=min(self.max_tokens.get(role, longest), longest)),
                 max_attempts=self.max_attempts,
                 logprobs=role in self.trainable,
                 prompt=prompts.get(role),

@@ -8,7 +8,7 @@ given equal weight; and a batch makes a fixed number of optimizer steps however 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from memquartet.rewards.advantages import Scale, group_advantages, role_weights
 from memquartet.rewards.credit import CreditMode
-from memquartet.training.metrics import Trained, role_metrics
+from memquartet.training.metrics import Trained, episode_metrics, role_metrics
 from memquartet.training.settings import TrainingSettings
 
 NAME = "memquartet"
@@ -115,13 +115,14 @@ class QuartetTrainer(PPOTrainerSync):
     def _compute_metrics(
         self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **rest: Any
     ) -> None:  # verl's
-        metrics.update(role_metrics(_trained(batch)))
+        columns = _columns(batch, "role", "rm_scores", "advantages", "response_mask", "extra_fields")
+        metrics.update(role_metrics(_trained(batch, columns)))
+        metrics.update(episode_metrics(_episodes(batch, columns)))
         super()._compute_metrics(batch, metrics, *args, **rest)
 
 
-def _trained(batch: KVBatchMeta) -> list[Trained]:
+def _trained(batch: KVBatchMeta, columns: TensorDict) -> list[Trained]:
     """The batch's rows, without those that only pad it."""
-    columns = _columns(batch, "role", "rm_scores", "advantages", "response_mask", "extra_fields")
     rows = zip(
         batch.tags,
         list(columns["role"]),
@@ -138,11 +139,22 @@ def _trained(batch: KVBatchMeta) -> list[Trained]:
             advantage=float(advantages[0]),
             tokens=int(mask.sum()),
             status=extra["status"],
+            left_out=extra["left_out"],
             parts=extra["parts"],
         )
         for tag, role, scores, advantages, mask, extra in rows
         if not tag.get("is_padding", False)
     ]
+
+
+def _episodes(batch: KVBatchMeta, columns: TensorDict) -> list[Mapping[str, float]]:
+    """What each episode of the batch measured; its rows all carry the same."""
+    found = {
+        key.rsplit("_", 1)[0]: extra["reward_extra_info"]
+        for key, tag, extra in zip(batch.keys, batch.tags, list(columns["extra_fields"]), strict=True)
+        if not tag.get("is_padding", False)
+    }
+    return list(found.values())
 
 
 def _columns(batch: KVBatchMeta, *names: str) -> TensorDict:
