@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
+from memquartet.benchmarks.worlds.dialogue import DEFAULT_DIALOGUE, DialogueShape, dialogue_samples
+from memquartet.benchmarks.worlds.dialogue_words import dialogue_words
 from memquartet.benchmarks.worlds.stream import DEFAULT_STREAM, StreamShape, stream_samples
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit, built_in, from_trex
 from memquartet.core.samples import Sample
@@ -18,6 +20,8 @@ class WorldKind(StrEnum):
 
     CONFLICT = "conflict"
     """Streams of facts that are restated, contradicted and withdrawn."""
+    DIALOGUE = "dialogue"
+    """Two people talk about themselves and others."""
 
 
 def make_worlds(
@@ -28,6 +32,7 @@ def make_worlds(
     *,
     data: Path | None = None,
     stream: StreamShape = DEFAULT_STREAM,
+    dialogue: DialogueShape = DEFAULT_DIALOGUE,
     first: int = 0,
 ) -> Iterator[Sample]:
     """Generate samples of known truth; equal arguments give equal samples.
@@ -37,8 +42,9 @@ def make_worlds(
         seed: samples of different seeds have nothing to do with each other.
         count: how many; there is no limit.
         split: training and validation share no name, wording or relation.
-        data: a folder with T-REx triples for real names; without it names are invented.
+        data: a folder with T-REx triples for real names in fact streams; without it names are invented.
         stream: size and contents of fact streams.
+        dialogue: size and contents of dialogues.
         first: number of the first sample; sample n of a seed is the same in every call.
 
     Raises:
@@ -48,3 +54,7 @@ def make_worlds(
         case WorldKind.CONFLICT:
             words = built_in(split) if data is None else from_trex(data, split)
             return stream_samples(count, seed=seed, words=words, shape=stream, first=first)
+        case WorldKind.DIALOGUE:
+            return dialogue_samples(
+                count, seed=seed, words=dialogue_words(split), shape=dialogue, first=first
+            )

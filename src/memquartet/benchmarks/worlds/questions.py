@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from random import Random
+from typing import TypeVar
 
 from memquartet.benchmarks.worlds.script import Script
-from memquartet.benchmarks.worlds.truth import ASKS, Asked
+from memquartet.benchmarks.worlds.truth import ASKS, Asked, Form, Key, answer_from
 from memquartet.core.samples import Question
+
+T = TypeVar("T")
 
 
 class QuestionKind(StrEnum):
@@ -28,17 +31,8 @@ class QuestionKind(StrEnum):
     """What was said in passing, lately."""
 
 
-def value_question(
-    script: Script,
-    *,
-    number: int,
-    kind: QuestionKind,
-    text: str,
-    subject: str,
-    relations: Sequence[str],
-    time: datetime | None = None,
-) -> Question:
-    """A question for the value at the end of a path of relations.
+def value_question(script: Script, *, text: str, subject: str, relations: Sequence[str]) -> Question:
+    """A question for the value at the end of a path of relations, still without id and category.
 
     `extra` names the superseded values of the last relation and, as "subject", whom these are about.
     """
@@ -54,15 +48,57 @@ def value_question(
     # Of what was withdrawn, the withdrawal is the evidence.
     evidence += [fact.fact_id for fact in script.history.get(key, ())[-1:]]
     return Question(
-        question_id=f"q{number}",
+        question_id="",
         text=text,
         answers=(last.value,) if last else (),
-        category=kind,
         evidence=tuple(evidence),
-        time=time,
         extra={
             ASKS: Asked(subject=subject, relations=tuple(relations)).as_json(),
             "superseded": list(script.superseded(key)),
             "subject": about,
         },
     )
+
+
+def order_question(script: Script, *, text: str, keys: tuple[Key, Key], labels: tuple[str, str]) -> Question:
+    """Which of two dated things came first; the answer is its label."""
+    asked = Asked(form=Form.FIRST, keys=keys, labels=labels)
+    facts = [fact for key in keys if (fact := script.current(key))]
+    return Question(
+        question_id="",
+        text=text,
+        answers=(answer_from(facts, asked) or "",),
+        evidence=tuple(fact.fact_id for fact in facts),
+        extra={ASKS: asked.as_json()},
+    )
+
+
+def recent_question(text: str, gist: str) -> Question:
+    """What was said in passing last; the short-term memory knows."""
+    return Question(
+        question_id="", text=text, answers=(gist,), extra={ASKS: Asked(form=Form.RECENT).as_json()}
+    )
+
+
+def draw_by_share(
+    found: Mapping[QuestionKind, Sequence[T]],
+    shares: Mapping[QuestionKind, float],
+    count: int,
+    random: Random,
+) -> list[tuple[QuestionKind, T]]:
+    """Draw without repetition: each time a kind by its share among those that have something left.
+
+    A kind without a share is never drawn.
+    """
+    left = {kind: random.sample(items, len(items)) for kind, items in found.items() if items}
+    drawn: list[tuple[QuestionKind, T]] = []
+    while left and len(drawn) < count:
+        kinds = list(left)
+        weights = [max(0.0, shares.get(kind, 0.0)) for kind in kinds]
+        if not any(weights):
+            break
+        kind = random.choices(kinds, weights)[0]
+        drawn.append((kind, left[kind].pop()))
+        if not left[kind]:
+            del left[kind]
+    return drawn

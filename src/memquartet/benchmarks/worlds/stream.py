@@ -10,17 +10,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from random import Random
-from typing import TypeVar
 
 from memquartet.benchmarks.sessions import date_time_text
-from memquartet.benchmarks.worlds.questions import QuestionKind, value_question
+from memquartet.benchmarks.worlds.questions import QuestionKind, draw_by_share, value_question
 from memquartet.benchmarks.worlds.script import Script
 from memquartet.benchmarks.worlds.truth import TRUTH, Key, truth_as_json
 from memquartet.benchmarks.worlds.vocabulary import Relation, Vocabulary
 from memquartet.core.samples import Question, Sample
 from memquartet.errors import ConfigError
 
-T = TypeVar("T")
 SOURCE = "world-stream"
 MAX_DRAWS = 100
 """Tries to find something new to say."""
@@ -295,19 +293,15 @@ class _Stream:
             QuestionKind.KNOWLEDGE_UPDATE: shape.updates,
             QuestionKind.SINGLE_HOP: 1 - shape.multi_hop - shape.abstentions - shape.updates,
         }
+        drawn = draw_by_share(found, shares, shape.questions, self._random)
         return [
-            value_question(
-                script,
-                number=number,
-                kind=kind,
-                text=self._asking(subject, relations),
-                subject=subject,
-                relations=relations,
-            )
-            for number, (kind, (subject, relations)) in enumerate(
-                draw_by_share(found, shares, shape.questions, self._random)
-            )
+            replace(self._question(subject, relations), question_id=f"q{number}", category=kind)
+            for number, (kind, (subject, relations)) in enumerate(drawn)
         ]
+
+    def _question(self, subject: str, relations: tuple[str, ...]) -> Question:
+        text = self._asking(subject, relations)
+        return value_question(self._script, text=text, subject=subject, relations=relations)
 
     def _never_told(self) -> list[tuple[str, tuple[str, ...]]]:
         """Single questions about known subjects to which nothing was said, with relations that did occur."""
@@ -326,22 +320,6 @@ class _Stream:
         for name in relations[:-1]:
             about = self._random.choice(self._relations[name].phrases).replace("[X]", about)
         return _sentence(self._random.choice(self._relations[relations[-1]].questions).replace("[X]", about))
-
-
-def draw_by_share(
-    found: dict[QuestionKind, list[T]], shares: dict[QuestionKind, float], count: int, random: Random
-) -> list[tuple[QuestionKind, T]]:
-    """Draw without repetition: each time a kind by its share among those that have something left."""
-    left = {kind: random.sample(items, len(items)) for kind, items in found.items() if items}
-    drawn: list[tuple[QuestionKind, T]] = []
-    while left and len(drawn) < count:
-        kinds = list(left)
-        weights = [shares.get(kind, 0.0) for kind in kinds]
-        kind = random.choices(kinds, weights if sum(weights) > 0 else None)[0]
-        drawn.append((kind, left[kind].pop()))
-        if not left[kind]:
-            del left[kind]
-    return drawn
 
 
 def statement(template: str, subject: str, value: str) -> tuple[str, str]:
