@@ -23,15 +23,17 @@ from memquartet.core.memory import EVERYWHERE
 from memquartet.core.samples import Chunk, Sample
 from memquartet.core.trajectory import Answer, Decision, FactOutcome, MemoryStep, TurnStatus
 from memquartet.errors import WorldError
-from memquartet.evals.runner import OVERALL, SystemResult
+from memquartet.evals.results import OVERALL, SystemResult
 from memquartet.llm.models import known
 from memquartet.llm.specs import make_model
+from memquartet.memory.embedders import NoEmbedder
 from memquartet.memory.limits import SAID_AT
 from memquartet.memory.memory import Memory
 from memquartet.rollout.episode import Rollout
 from memquartet.scoring.registry import score
 from memquartet.scoring.summary import summarize
-from memquartet.systems.baselines import NoMemory, RagBm25
+from memquartet.systems.living import live
+from memquartet.systems.registry import make_system
 
 _SIGNS = {Decision.ADD: "+", Decision.UPDATE: "~", Decision.DELETE: "-", Decision.NOOP: "="}
 _STYLES = {Decision.ADD: "green", Decision.UPDATE: "yellow", Decision.DELETE: "red", Decision.NOOP: "dim"}
@@ -108,11 +110,10 @@ async def _show(sample: Sample, memory: Memory, model: str, seed: int, screen: S
         )
         with screen.status("answering"):
             answers = {"quartet": await rollout.answer_all(sample.questions)}
-        for system in (RagBm25(team=team), NoMemory(team=team)):
-            with screen.status(f"answering: {system.name}"):
-                answers[system.name] = (
-                    await system.run(sample, seed=seed, on_progress=lambda _: None)
-                ).answers
+        for name in ("rag_bm25", "no_memory"):
+            with screen.status(f"answering: {name}"):
+                system = make_system(name, chat, embedder=NoEmbedder())
+                answers[name] = (await live(system, sample, seed=seed)).answers
     finally:
         await chat.aclose()
     _show_answers(sample, answers, screen)

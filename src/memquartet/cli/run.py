@@ -10,21 +10,21 @@ from pathlib import Path
 import click
 from rich.progress import TaskID
 
-from memquartet.agents.team import Team
 from memquartet.benchmarks.registry import load_dataset
 from memquartet.cli.command import INTERRUPTED, Command
 from memquartet.cli.options import DEFAULT_EMBEDDER, model_option, screen_options, seed_option
 from memquartet.cli.screen import Screen
 from memquartet.core.samples import Sample
 from memquartet.errors import ConfigError, WorldError
-from memquartet.evals.runner import OVERALL, SystemResult, evaluate, missing_samples
+from memquartet.evals.results import OVERALL, SystemResult
+from memquartet.evals.runner import evaluate, missing_samples
+from memquartet.llm.protocols import ChatModel
 from memquartet.llm.specs import make_model
 from memquartet.memory.embedders import make_embedder
 from memquartet.scoring.registry import score
 from memquartet.scoring.summary import Summary
-from memquartet.systems.baselines import NoMemory, RagBm25
 from memquartet.systems.protocols import MemorySystem
-from memquartet.systems.quartet import Quartet
+from memquartet.systems.registry import make_system
 from memquartet.text.chunking import ChunkSize
 
 SYSTEMS = ("quartet", "no_memory", "rag_bm25")
@@ -95,7 +95,7 @@ def command(
     _check_metrics(samples)
     out = out or Path("runs") / Path(dataset).stem
     chat = make_model(model)
-    compared = make_systems(systems, Team.of(chat), embedder)
+    compared = make_systems(systems, chat, embedder)
     config = {
         "dataset": Path(dataset).name,
         "model": model,
@@ -137,21 +137,14 @@ def command(
         )
 
 
-def make_systems(names: str, team: Team, embedder: str) -> list[MemorySystem]:
+def make_systems(names: str, chat: ChatModel, embedder: str) -> list[MemorySystem]:
     """The systems of a comma-separated list.
 
     Raises:
         ConfigError: an unknown name.
     """
-    made: dict[str, MemorySystem] = {
-        "quartet": Quartet(team=team, embedder=make_embedder(embedder)),
-        "no_memory": NoMemory(team=team),
-        "rag_bm25": RagBm25(team=team),
-    }
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
-    if unknown := [name for name in wanted if name not in made]:
-        raise ConfigError(f"no system {unknown[0]!r}: use {', '.join(made)}")
-    return [made[name] for name in dict.fromkeys(wanted)]
+    wanted = dict.fromkeys(name.strip() for name in names.split(",") if name.strip())
+    return [make_system(name, chat, embedder=make_embedder(embedder)) for name in wanted]
 
 
 def show_results(results: Sequence[SystemResult], screen: Screen) -> None:

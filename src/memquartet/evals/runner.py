@@ -1,39 +1,65 @@
 """Running systems over samples: concurrent, resumable, nothing scored that was not answered.
 
-A run is a folder: `run.json` (what is run: samples, systems, seed, settings), `SYSTEM.jsonl` (one transcript a
-sample, appended when its episode is done) and `results.json` (scores, written at the end). Starting the same
-run again goes on with the samples that are missing or that the world failed; a different run in the same
-folder is refused.
+A run is a folder: `run.json` (what is run: samples, systems with their settings, seed, config), `SYSTEM.jsonl` (a
+transcript a sample, appended when its episode is over), `SYSTEM.questions.jsonl` (a line a question with its score)
+and `results.json`. Starting the same run again goes on where it stopped: samples that are finished are not touched,
+of the others only the questions without an answer are asked. With a `CachedModel` also the calls of samples that
+were under way are not paid for again. Another run in the same folder is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
+from memquartet import __version__
 from memquartet.core.samples import Question, Sample
-from memquartet.core.trajectory import Episode
-from memquartet.errors import ConfigError
-from memquartet.evals.files import write_json
+from memquartet.core.trajectory import Answer, Episode, Failure
+from memquartet.errors import BudgetError, ConfigError, MemquartetError
+from memquartet.evals.files import disk, read_json, write_json
+from memquartet.evals.results import QUESTIONS_SUFFIX, SystemResult, write_questions
+from memquartet.evals.scores import ScoreAnswer, by_metric, system_result
+from memquartet.llm.budget import Budget
+from memquartet.llm.cache import count_saved
+from memquartet.rollout.episode import unanswered
 from memquartet.rollout.transcripts import append_episode, read_episodes
-from memquartet.scoring.registry import score
-from memquartet.scoring.summary import Summary, summarize
+from memquartet.systems.living import settings_of
 from memquartet.systems.protocols import MemorySystem
 
-OVERALL = "overall"
+T = TypeVar("T")
 ReportProgress = Callable[[str, str], None]
 """Called with the system's name and "chunk" or "question" after each finished unit of work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SystemResult:
-    """One system's scores by category; `OVERALL` is the mean over all questions. In [0, 1], higher is better."""
+class Concurrency:
+    """How many samples are read, and how many questions answered, at the same time."""
 
-    system: str
-    scores: Mapping[str, Summary]
+    samples: int = 4
+    questions: int = 32
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.questions < 1:
+            raise ConfigError(f"at least one sample and one question at a time, got {self}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """What the systems of one `evaluate` share."""
+
+    out: Path
+    seed: int
+    budget: Budget
+    reading: asyncio.Semaphore
+    asking: asyncio.Semaphore
+    on_progress: ReportProgress
 
 
 async def evaluate(
@@ -43,100 +69,220 @@ async def evaluate(
     out: Path,
     seed: int = 0,
     config: Mapping[str, object],
+    concurrency: Concurrency | None = None,
+    budget: Budget | None = None,
+    score_answer: ScoreAnswer = by_metric,
     on_progress: ReportProgress = lambda _system, _unit: None,
 ) -> list[SystemResult]:
     """Run every system over every sample and score the answers.
 
-    Systems run one after another, a system's samples at the same time.
+    Systems run one after another; a system's samples and their questions at the same time.
 
     Args:
-        samples: what to read and to ask; ids must differ.
-        systems: what is compared.
+        samples: what to read and to ask; their ids must differ, and the question ids within each.
+        systems: what is compared; a folder may get more of them later.
         out: the run's folder; made if missing.
         seed: of every episode.
-        config: what else makes this run this run (model, dataset); compared when a run is resumed.
+        config: what else makes this run this run (model, dataset, revision); compared when a run is resumed.
+        concurrency: bounds for what runs at the same time.
+        budget: what may be spent now; what is over it stays unanswered until a later run.
+        score_answer: how an answer is scored; by the sample's metric unless a judge is needed.
         on_progress: told about every finished chunk and question.
 
     Raises:
-        ConfigError: the folder holds another run.
+        ConfigError: ids that repeat, or the folder holds another run.
+        StoreError: the disk refused; what was finished is kept.
     """
-    names = [sample.sample_id for sample in samples]
-    if len(set(names)) != len(names):
-        raise ConfigError(
-            "sample ids must differ; these repeat: "
-            + ", ".join(sorted({n for n in names if names.count(n) > 1}))
-        )
-    _claim(out, {"samples": names, "seed": seed, **config})
+    _check_ids(samples)
+    concurrency = concurrency or Concurrency()
+    _claim(out, samples, systems, {"seed": seed, **config})
+    run = _Run(
+        out=out,
+        seed=seed,
+        budget=budget or Budget(),
+        reading=asyncio.Semaphore(concurrency.samples),
+        asking=asyncio.Semaphore(concurrency.questions),
+        on_progress=on_progress,
+    )
     results = []
     for system in systems:
-        episodes = await _run_system(system, samples, out, seed, on_progress)
-        results.append(SystemResult(system=system.name, scores=_scores(samples, episodes)))
-    write_json(
-        out / "results.json", {"config": dict(config), "results": [_as_json(result) for result in results]}
-    )
+        episodes = await _run_system(system, samples, run)
+        result = await system_result(
+            system.name, settings_of(system), samples, episodes, score_answer, concurrency.questions
+        )
+        write_questions(out / f"{system.name}{QUESTIONS_SUFFIX}", result.questions)
+        results.append(result)
+        _write_results(out, result, {"seed": seed, **config}, samples)
     return results
 
 
 def missing_samples(samples: Sequence[Sample], system: str, out: Path) -> list[Sample]:
     """The samples of a run that a system has not finished yet."""
-    done = _finished(out / f"{system}.jsonl")
-    return [sample for sample in samples if sample.sample_id not in done]
+    lived = _episodes(out / f"{system}.jsonl")
+    return [sample for sample in samples if not _complete(lived.get(sample.sample_id), sample)]
 
 
-async def _run_system(
-    system: MemorySystem, samples: Sequence[Sample], out: Path, seed: int, on_progress: ReportProgress
-) -> dict[str, Episode]:
-    path = out / f"{system.name}.jsonl"
+async def _run_system(system: MemorySystem, samples: Sequence[Sample], run: _Run) -> dict[str, Episode]:
+    path = run.out / f"{system.name}.jsonl"
+    lived = _episodes(path)
 
     async def one(sample: Sample) -> None:
-        episode = await system.run(sample, seed=seed, on_progress=lambda unit: on_progress(system.name, unit))
-        append_episode(path, episode)
+        async with run.reading:
+            episode = await _live(system, sample, lived.get(sample.sample_id), run)
+            if episode is not None:
+                lived[sample.sample_id] = episode
+                with disk(path):
+                    append_episode(path, episode)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for sample in samples:
+                if not _complete(lived.get(sample.sample_id), sample):
+                    group.create_task(one(sample))
+    except* MemquartetError as errors:
+        raise errors.exceptions[0] from None
+    return lived
+
+
+async def _live(system: MemorySystem, sample: Sample, before: Episode | None, run: _Run) -> Episode | None:
+    """Read a sample and ask what has no answer yet; None when the budget does not allow to begin."""
+    try:
+        run.budget.check()
+    except BudgetError:
+        return None
+    given = {a.question_id: a for a in before.answers if a.text is not None} if before else {}
+    session, seconds = await _timed(
+        lambda: system.read(
+            sample, seed=run.seed, on_progress=lambda unit: run.on_progress(system.name, unit)
+        )
+    )
+
+    async def one(question: Question) -> Answer:
+        if question.question_id in given:
+            return given[question.question_id]
+        if session.failure:
+            return unanswered(question, session.failure)
+        async with run.asking:
+            try:
+                run.budget.begin_question()
+            except BudgetError as error:
+                return unanswered(question, Failure(kind=type(error).__name__, message=str(error)))
+            answer, spent = await _timed(lambda: session.answer(question))
+        run.on_progress(system.name, "question")
+        return replace(answer, seconds=spent)
 
     async with asyncio.TaskGroup() as group:
-        for sample in missing_samples(samples, system.name, out):
-            group.create_task(one(sample))
-    return {episode.sample_id: episode for episode in _episodes(path)}
+        tasks = [group.create_task(one(question)) for question in sample.questions]
+    return Episode(
+        sample_id=sample.sample_id,
+        system=system.name,
+        steps=session.steps,
+        answers=tuple(task.result() for task in tasks),
+        seed=run.seed,
+        config=settings_of(system),
+        reading_seconds=seconds,
+    )
 
 
-def _finished(path: Path) -> set[str]:
-    latest = {episode.sample_id: episode for episode in _episodes(path)}
-    return {name for name, episode in latest.items() if all(a.text is not None for a in episode.answers)}
+async def _timed(work: Callable[[], Awaitable[T]]) -> tuple[T, float]:
+    """The result and its seconds, with those that a cache saved."""
+    with count_saved() as saved:
+        started = time.perf_counter()
+        result = await work()
+        return result, time.perf_counter() - started + saved.seconds
 
 
-def _episodes(path: Path) -> list[Episode]:
-    return list(read_episodes(path)) if path.exists() else []
+def _complete(episode: Episode | None, sample: Sample) -> bool:
+    """Whether every question of the sample has an answer."""
+    if episode is None:
+        return False
+    answered = {answer.question_id for answer in episode.answers if answer.text is not None}
+    return all(question.question_id in answered for question in sample.questions)
 
 
-def _scores(samples: Sequence[Sample], episodes: Mapping[str, Episode]) -> dict[str, Summary]:
-    """Summaries by category and overall; a question without an answer counts as unscored."""
-    values: dict[str, list[float | None]] = {OVERALL: []}
+def _episodes(path: Path) -> dict[str, Episode]:
+    """The latest episode of each sample."""
+    return {episode.sample_id: episode for episode in read_episodes(path)} if path.exists() else {}
+
+
+def _check_ids(samples: Sequence[Sample]) -> None:
+    if twice := _repeated([sample.sample_id for sample in samples]):
+        raise ConfigError(f"sample ids must differ; these repeat: {', '.join(twice)}")
     for sample in samples:
-        answers = {answer.question_id: answer.text for answer in episodes[sample.sample_id].answers}
+        if twice := _repeated([question.question_id for question in sample.questions]):
+            raise ConfigError(
+                f"the question ids of sample {sample.sample_id!r} must differ; these repeat: {', '.join(twice)}"
+            )
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return sorted(name for name, times in Counter(names).items() if times > 1)[:10]
+
+
+def fingerprint(samples: Sequence[Sample]) -> str:
+    """A hash (hex) of what the samples say and ask, by which two runs know that they are of the same data."""
+    digest = hashlib.blake2b(digest_size=16)
+    for sample in samples:
+        parts = [sample.sample_id, sample.metric, *(chunk.text for chunk in sample.chunks)]
         for question in sample.questions:
-            value = score(sample.metric, answers.get(question.question_id), question)
-            values[OVERALL].append(value)
-            values.setdefault(_category(question), []).append(value)
-    return {name: summarize(found) for name, found in values.items()}
+            parts += [question.question_id, question.text, *question.answers]
+        digest.update("\x1f".join(parts).encode("utf-8", "replace") + b"\x1e")
+    return digest.hexdigest()
 
 
-def _category(question: Question) -> str:
-    return question.category or "uncategorized"
-
-
-def _claim(out: Path, run: Mapping[str, object]) -> None:
-    """Write what this run is, or check that the folder holds the same one."""
+def _claim(
+    out: Path, samples: Sequence[Sample], systems: Sequence[MemorySystem], config: Mapping[str, object]
+) -> None:
+    """Write what this run is, or check that the folder holds the same one; new systems may join it."""
     path = out / "run.json"
-    wanted = json.loads(json.dumps(run, default=str))
-    if not path.exists():
-        write_json(path, wanted)
-        return
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if found != wanted:
-        differing = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
+    wanted: dict[str, object] = _plain(
+        {
+            "samples": [sample.sample_id for sample in samples],
+            "fingerprint": fingerprint(samples),
+            **config,
+        }
+    )
+    settings: dict[str, object] = _plain({system.name: settings_of(system) for system in systems})
+    found = read_json(path) if path.exists() else {**wanted, "systems": {}}
+    known = found.pop("systems", {})
+    known = known if isinstance(known, dict) else {}
+    differing = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
+    differing += [
+        f"settings of {name}" for name in settings if known.get(name, settings[name]) != settings[name]
+    ]
+    if differing:
         raise ConfigError(
             f"{out} holds a run with other settings ({', '.join(differing)}): choose another --out, or delete the folder"
         )
+    write_json(path, {**wanted, "systems": {**known, **settings}})
 
 
-def _as_json(result: SystemResult) -> dict[str, object]:
-    return {"system": result.system, "scores": {name: s.as_json() for name, s in result.scores.items()}}
+def _plain(value: Mapping[str, object]) -> dict[str, object]:
+    """The value as it comes back from a JSON file."""
+    plain: dict[str, object] = json.loads(json.dumps(value, default=str))
+    return plain
+
+
+def _write_results(
+    out: Path, result: SystemResult, config: Mapping[str, object], samples: Sequence[Sample]
+) -> None:
+    """Put a system's results beside those that the folder has."""
+    path = out / "results.json"
+    earlier = read_json(path).get("results", []) if path.exists() else []
+    others = (
+        [one for one in earlier if isinstance(one, dict) and one.get("system") != result.system]
+        if isinstance(earlier, list)
+        else []
+    )
+    write_json(
+        path,
+        {
+            "format": "memquartet.results/1",
+            "memquartet": __version__,
+            "config": _plain(config),
+            "fingerprint": fingerprint(samples),
+            "samples": len(samples),
+            "questions": sum(len(sample.questions) for sample in samples),
+            "results": [*others, result.as_json()],
+        },
+    )

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
+from memquartet.agents.base import Task
+from memquartet.agents.rendering import memory_line
 from memquartet.agents.team import Team
-from memquartet.core.samples import Sample
-from memquartet.core.trajectory import Episode
+from memquartet.core.samples import Question, Sample
+from memquartet.core.trajectory import MemoryStep
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Embedder
-from memquartet.rollout.episode import DEFAULT_SETTINGS, EpisodeSettings, Progress, run_episode
+from memquartet.rollout.episode import EpisodeSettings, Progress, Rollout
+from memquartet.systems.associative import AssociativeSettings
+from memquartet.systems.camelot import Consolidator
+from memquartet.systems.posing import Posing
+from memquartet.systems.sessions import RespondingSession, Response, search_many
+
+
+class ShortTerm(StrEnum):
+    """What keeps the short-term memory."""
+
+    SUMMARIZER = "summarizer"
+    """The fourth agent: a model rewrites a summary."""
+    CAMELOT = "camelot"
+    """A consolidated associative memory of the unimportant facts: no model call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuartetSettings(EpisodeSettings):
+    """Retrieval, and what keeps the short-term memory."""
+
+    short_term: ShortTerm = ShortTerm.SUMMARIZER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,16 +41,45 @@ class Quartet:
 
     team: Team
     embedder: Embedder
-    settings: EpisodeSettings = DEFAULT_SETTINGS
+    settings: EpisodeSettings = QuartetSettings()
     name: str = "quartet"
 
-    async def run(self, sample: Sample, *, seed: int, on_progress: Progress) -> Episode:
-        """Read, remember, answer."""
-        return await run_episode(
-            sample,
-            self.team,
-            Memory(embedder=self.embedder),
-            settings=self.settings,
+    async def read(self, sample: Sample, *, seed: int, on_progress: Progress) -> RespondingSession:
+        """Extract, decide, apply, fold; chunk by chunk."""
+        settings = self.settings
+        memory = Memory(embedder=self.embedder)
+        rollout = Rollout(team=self._team(), memory=memory, settings=settings, seed=seed)
+        steps: list[MemoryStep] = []
+        for chunk in sample.chunks:
+            steps.append(await rollout.read_chunk(chunk, origin=f"{sample.sample_id}#{chunk.index}"))
+            on_progress("chunk")
+            if steps[-1].trajectory.failure:
+                break
+        posing = Posing.of(sample)
+        answerer = posing.answerer(self.team.answerer)
+
+        async def respond(question: Question, task: Task) -> Response:
+            (hits,) = await search_many(
+                memory, [question.text], settings.answer_top_k, method=settings.method
+            )
+            reply = await answerer.answer(posing.pose(question), hits, memory.state(), task=task)
+            return Response(
+                text=reply.value or "",
+                hits=tuple(hit.entry.entry_id for hit in hits),
+                memories=tuple(memory_line(hit.entry) for hit in hits),
+            )
+
+        return RespondingSession(
+            respond=respond,
             seed=seed,
-            on_progress=on_progress,
+            steps=tuple(steps),
+            failure=steps[-1].trajectory.failure if steps else None,
         )
+
+    def _team(self) -> Team:
+        """The team, with what keeps its short-term memory; a consolidator belongs to one sample."""
+        chosen = self.settings
+        if isinstance(chosen, QuartetSettings) and chosen.short_term is ShortTerm.CAMELOT:
+            consolidator = Consolidator(embedder=self.embedder, settings=AssociativeSettings())
+            return replace(self.team, summarizer=consolidator)
+        return self.team

@@ -1,0 +1,99 @@
+"""Raw text as memory: cut into units, stored as it is, and shown within a token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from memquartet.agents.rendering import chunk_meta, in_time_order, memory_line
+from memquartet.core.memory import Hit, Insert, MemoryEntry, MemoryType, Meta, Provenance
+from memquartet.core.samples import Sample
+from memquartet.errors import InputError
+from memquartet.memory.memory import Memory
+from memquartet.systems.sessions import Recalled
+from memquartet.text.tokens import default_counter
+
+
+class Unit(StrEnum):
+    """What is stored and retrieved as one piece."""
+
+    AUTO = "auto"
+    """Chunks for MemoryAgentBench, whose protocol retrieves chunks, and lines for everything else."""
+    CHUNK = "chunk"
+    """The sample's chunks, as they are."""
+    LINE = "line"
+    """Lines: a message of a conversation each."""
+
+    def of(self, sample: Sample) -> Unit:
+        """The unit for a sample; never AUTO."""
+        if self is not Unit.AUTO:
+            return self
+        return Unit.CHUNK if sample.source.startswith("memoryagentbench") else Unit.LINE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A unit of raw text with what is kept of the chunk it stands in."""
+
+    text: str
+    meta: Meta
+
+
+def pieces(sample: Sample, unit: Unit) -> Iterator[Piece]:
+    """The units of a sample in reading order; empty ones are left out."""
+    by_line = unit.of(sample) is Unit.LINE
+    for chunk in sample.chunks:
+        meta = chunk_meta(chunk)
+        for text in chunk.text.splitlines() if by_line else [chunk.text]:
+            if text.strip():
+                yield Piece(text=text.strip(), meta=meta)
+
+
+def store_raw(memory: Memory, sample: Sample, unit: Unit, actor: str) -> None:
+    """Insert every unit of a sample.
+
+    Raises:
+        InputError: a unit cannot be stored (longer than an entry may be).
+    """
+    inserts = [
+        Insert(content=piece.text, memory_type=MemoryType.EPISODIC, meta=piece.meta)
+        for piece in pieces(sample, unit)
+    ]
+    receipts = memory.apply(inserts, provenance=Provenance(actor=actor, origin=sample.sample_id))
+    refused = next((receipt for receipt in receipts if not receipt.applied), None)
+    if refused:
+        raise InputError(
+            f"sample {sample.sample_id!r}: a {unit.of(sample)} cannot be stored: {refused.error}"
+        )
+
+
+def recalled(hits: Sequence[Hit], unit: Unit, context_tokens: int) -> Recalled:
+    """The best hits that fit into the budget, shown oldest first.
+
+    Chunks keep their line breaks and stand apart by an empty line; lines come one each with their date.
+    """
+    kept = within(hits, context_tokens)
+    texts = [_shown(hit.entry, unit) for hit in in_time_order(kept)]
+    return Recalled(
+        text="\n".join(f"- {text}" for text in texts) if unit is Unit.LINE else "\n\n".join(texts),
+        hits=tuple(hit.entry.entry_id for hit in kept),
+        memories=tuple(_shown(hit.entry, unit) for hit in kept),
+    )
+
+
+def within(hits: Sequence[Hit], context_tokens: int) -> list[Hit]:
+    """The best hits whose contents fit into the budget; one that does not fit is left out, smaller ones may follow."""
+    count = default_counter().count
+    room = context_tokens
+    kept = []
+    for hit in hits:
+        tokens = count(hit.entry.content)
+        if tokens <= room:
+            room -= tokens
+            kept.append(hit)
+    return kept
+
+
+def _shown(entry: MemoryEntry, unit: Unit) -> str:
+    return memory_line(entry) if unit is Unit.LINE else entry.content
