@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import parse_qsl
+
+from pydantic import TypeAdapter, ValidationError
 
 from memquartet.benchmarks.worlds.dialogue import DEFAULT_DIALOGUE, DialogueShape, dialogue_samples
 from memquartet.benchmarks.worlds.dialogue_words import dialogue_words
 from memquartet.benchmarks.worlds.stream import DEFAULT_STREAM, StreamShape, stream_samples
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit, built_in, from_trex
 from memquartet.core.samples import Sample
+from memquartet.errors import ConfigError
 
 PREFIX = "world:"
 
@@ -58,3 +63,50 @@ def make_worlds(
             return dialogue_samples(
                 count, seed=seed, words=dialogue_words(split), shape=dialogue, first=first
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """What may stand behind the question mark of a world's name."""
+
+    seed: int = 0
+    n: int = 10
+    split: WorldSplit = WorldSplit.VALIDATION
+    first: int = 0
+    data: Path | None = None
+
+
+def is_world_name(name: str) -> bool:
+    """Whether a data set's name asks for a generated world."""
+    return name.startswith(PREFIX)
+
+
+def named_world(name: str) -> list[Sample]:
+    """The samples of a name such as `world:conflict?seed=1&n=4`.
+
+    Behind the question mark may stand `seed` (0), `n` (10), `split` (validation), `first` (0) and `data`, a folder
+    with T-REx triples.
+
+    Raises:
+        ConfigError: no such world, or a parameter that is unknown or has a wrong value.
+        InputError: the data folder cannot be read.
+    """
+    kind, _, query = name.removeprefix(PREFIX).partition("?")
+    if kind not in list(WorldKind):
+        raise ConfigError(f"no world {kind!r}: use one of {', '.join(PREFIX + one for one in WorldKind)}")
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := sorted(given.keys() - {one.name for one in fields(_Wish)}):
+        known = ", ".join(one.name for one in fields(_Wish))
+        raise ConfigError(f"{name!r}: unknown parameter {unknown[0]!r}, expected some of {known}")
+    try:
+        wish = TypeAdapter(_Wish).validate_python(given)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(map(str, fault["loc"]))
+        raise ConfigError(f"{name!r}, {place}: {fault['msg']}, given {fault['input']!r}") from error
+    if wish.n < 1 or wish.first < 0:
+        raise ConfigError(
+            f"{name!r}: n must be at least 1 and first at least 0, given {wish.n} and {wish.first}"
+        )
+    made = make_worlds(WorldKind(kind), wish.seed, wish.n, wish.split, data=wish.data, first=wish.first)
+    return list(made)

@@ -6,7 +6,6 @@ out of T-REx triples: each real name belongs to one split, by its digest.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 from collections import defaultdict
@@ -133,7 +132,7 @@ def built_in(split: WorldSplit) -> Vocabulary:
 def from_trex(folder: Path, split: WorldSplit) -> Vocabulary:
     """Real names, and for training the wordings of T-REx's and MQuAKE's templates besides the shipped ones.
 
-    Names that occur in the development contexts of MemoryAgentBench, where these lie beside the folder, are left
+    Names that occur in the development records of MemoryAgentBench's conflict resolution, where these lie beside the folder, are left
     out. Types that T-REx does not have keep their invented names.
 
     Args:
@@ -191,11 +190,10 @@ def _split_of(name: str) -> WorldSplit:
 
 
 def _benchmark_text(path: Path) -> str:
-    """What the benchmark's development contexts say; nothing when they are not there."""
+    """What the benchmark's development records say; nothing when they are not there."""
     if not path.exists():
         return ""
-    with gzip.open(path, "rt", encoding="utf-8") as stream:
-        return "\n".join(str(json.loads(line).get("context", "")) for line in stream)
+    return "\n".join(json.dumps(record.value, ensure_ascii=False) for record in read_records(path))
 
 
 def _with_templates(relations: Sequence[Relation], folder: Path) -> tuple[Relation, ...]:
