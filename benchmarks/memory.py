@@ -80,20 +80,23 @@ class Texts:
 
 def main() -> None:
     options = parsed_options()
-    report: dict[str, object] = {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        **environment(),
-        "sizes": {},
-    }
     results: dict[str, dict[str, Timings]] = {}
     for size in options.sizes:
         results[str(size)] = measured(size, options.peers, options.seconds, options.seed)
         print_table(size, results[str(size)])
-    report |= {"command": "python benchmarks/memory.py " + " ".join(sys.argv[1:]), "sizes": results}
-    report["ratios"] = {size: ratios(systems) for size, systems in results.items()}
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        if options.json:  # after each size: the next one may take very long
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            options.json.write_text(json.dumps(reported(results), indent=1) + "\n", encoding="utf-8")
+
+
+def reported(results: dict[str, dict[str, Timings]]) -> dict[str, object]:
+    return {
+        "command": "python benchmarks/memory.py " + " ".join(sys.argv[1:]),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        **environment(),
+        "sizes": results,
+        "ratios": {size: ratios(systems) for size, systems in results.items()},
+    }
 
 
 def parsed_options() -> argparse.Namespace:

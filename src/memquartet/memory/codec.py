@@ -52,7 +52,7 @@ def loads(line: str) -> Json:
     """
     try:
         value = json.loads(line)
-        if "\\ud" in line.lower():
+        if "\\ud" in line or "\\uD" in line:
             dumps(value).encode()  # half of a surrogate pair could be stored nowhere
     except ValueError as error:
         raise InputError(f"not JSON that can be stored: {error}") from None
