@@ -5,6 +5,7 @@ import json
 import pytest
 
 from memquartet.benchmarks.worlds.catalog import WorldKind, make_worlds
+from memquartet.benchmarks.worlds.dialogue import DialogueShape
 from memquartet.benchmarks.worlds.questions import QuestionKind
 from memquartet.benchmarks.worlds.truth import TRUTH, truth_of
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit
@@ -15,7 +16,8 @@ from memquartet.memory.embedders import NoEmbedder
 from memquartet.memory.memory import Memory
 from memquartet.rollout.episode import run_episode
 from memquartet.scoring.registry import score
-from memquartet.systems.oracle import oracle_team, perfect_turns
+from memquartet.systems.living import live
+from memquartet.systems.oracle import Oracle, oracle_team, perfect_turns
 
 
 async def scores(samples: list[Sample]) -> dict[bool, list[float]]:
@@ -62,6 +64,14 @@ async def test_the_manager_judges_what_is_shown_to_it_and_nothing_else() -> None
             assert not outcome.defaulted
             if not outcome.candidates:
                 assert outcome.decision.value in ("ADD", "NOOP")
+
+
+async def test_the_oracle_runs_as_a_memory_system() -> None:
+    (sample,) = make_worlds(WorldKind.DIALOGUE, 3, 1, dialogue=DialogueShape(multi_hop=0))
+    episode = await live(Oracle(embedder=NoEmbedder()), sample)
+    assert episode.system == "oracle"
+    for answer, question in zip(episode.answers, sample.questions, strict=True):
+        assert score(sample.metric, answer.text, question) == 1
 
 
 def test_a_sample_of_other_origin_is_refused() -> None:

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import json
+
+from tests.systems.support import asked, run, sample, scripted, tasks
+
+from memquartet.errors import ModelServerError
+
+FOUND = json.dumps({"semantic": ["Ann lives in Oslo."], "episodic": [], "unimportant": ["It rains."]})
+
+
+def test_a_chunk_goes_through_extractor_manager_and_summarizer_and_a_question_to_the_answerer() -> None:
+    model = scripted(
+        {
+            "extractor": FOUND,
+            "manager": '{"decisions": [{"fact": 0, "op": "ADD"}]}',
+            "summarizer": "Rain.",
+            "answerer": "Oslo",
+        }
+    )
+    episode = run("quartet", model, sample("Ann: Oslo. It rains."))
+    assert asked(model) == ["extractor", "manager", "summarizer", "answerer"]
+    assert "Context: Rain." in tasks(model, "answerer")[0]
+    assert episode.answers[0].memories == ("(2023-05-08) Ann lives in Oslo.",)
+    assert len(episode.answers[0].hits) == 1
+
+
+def test_a_chunk_that_could_not_be_read_leaves_the_questions_unasked() -> None:
+    model = scripted({"extractor": ModelServerError("gone"), "answerer": "Oslo"})
+    episode = run("quartet", model, sample("one", "two"))
+    assert asked(model) == ["extractor"]
+    assert len(episode.steps) == 1
+    assert episode.answers[0].text is None
