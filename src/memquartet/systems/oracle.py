@@ -23,7 +23,10 @@ from memquartet.core.samples import Sample
 from memquartet.core.trajectory import Decision, Role, Turn
 from memquartet.llm.protocols import ChatRequest, Completion
 from memquartet.memory.memory import Memory
-from memquartet.rollout.episode import DEFAULT_SETTINGS, EpisodeSettings, run_episode
+from memquartet.memory.protocols import Embedder
+from memquartet.rollout.episode import DEFAULT_SETTINGS, EpisodeSettings, Progress, run_episode
+from memquartet.systems.protocols import Session
+from memquartet.systems.quartet import Quartet
 
 UNKNOWN = "no information available"
 SUMMARY_HEAD = "Lately they spoke of "
@@ -63,6 +66,24 @@ async def perfect_turns(
         InputError: the sample carries no truth.
     """
     return (await run_episode(sample, oracle_team(sample), memory, settings=settings)).turns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Oracle:
+    """The oracle team as a memory system: the upper bound of a table. It reads generated samples only."""
+
+    embedder: Embedder
+    settings: EpisodeSettings = DEFAULT_SETTINGS
+    name: str = "oracle"
+
+    async def read(self, sample: Sample, *, seed: int, on_progress: Progress) -> Session:
+        """Read and remember, all of it right.
+
+        Raises:
+            InputError: the sample carries no truth.
+        """
+        quartet = Quartet(team=oracle_team(sample), embedder=self.embedder, settings=self.settings)
+        return await quartet.read(sample, seed=seed, on_progress=on_progress)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
