@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 
 from memquartet.core.memory import EntryId, MemoryEntry, MemoryType
 from memquartet.memory.embedders import make_embedder
-from memquartet.memory.index import Index
 from memquartet.memory.protocols import Embedder, SearchMethod
+from memquartet.memory.retrieval.index import Index
 
 TOP_K = 10
 RRF_CONSTANT = 60

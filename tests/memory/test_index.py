@@ -11,9 +11,9 @@ import pytest
 from memquartet.core.memory import EntryId, MemoryEntry, MemoryType, Meta, Scope
 from memquartet.errors import ConfigError, StoreError, StoreVersionError
 from memquartet.memory.embedders import StaticEmbedder
-from memquartet.memory.fusion import Ranking
-from memquartet.memory.index import Index
 from memquartet.memory.protocols import Filters, SearchMethod
+from memquartet.memory.retrieval.fusion import Ranking
+from memquartet.memory.retrieval.index import Index
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 EMBEDDER = StaticEmbedder()

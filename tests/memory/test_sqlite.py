@@ -24,9 +24,9 @@ from memquartet.errors import (
 )
 from memquartet.memory.embedders import NoEmbedder, StaticEmbedder
 from memquartet.memory.memory import Memory
-from memquartet.memory.migrations import APPLICATION_ID, FORMAT_VERSION
 from memquartet.memory.protocols import Embedder, Vectors
-from memquartet.memory.reembedding import reembed_file
+from memquartet.memory.sqlite.migrations import APPLICATION_ID, FORMAT_VERSION
+from memquartet.memory.sqlite.reembedding import reembed_file
 from memquartet.memory.store import Batch
 
 WRITER = Path(__file__).with_name("writer.py")

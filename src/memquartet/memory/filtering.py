@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from memquartet.core.memory import MemoryEntry, MemoryType, Meta, Scope
-from memquartet.memory.features import compile_filters
 from memquartet.memory.limits import memory_type_named
 from memquartet.memory.protocols import Filters, Where, WhereValue
+from memquartet.memory.retrieval.features import compile_filters
 
 
 def narrowed(

@@ -44,8 +44,8 @@ from memquartet.memory.limits import (
 from memquartet.memory.portable import canonical_bytes, export_lines, read_export, read_lines, write_lines
 from memquartet.memory.prompts import PromptMode, prompt_mode_named, render
 from memquartet.memory.protocols import NO_FILTERS, Embedder, Filters, SearchMethod, Where
-from memquartet.memory.reembedding import Progress
-from memquartet.memory.sqlite import SqliteJournal
+from memquartet.memory.sqlite.journal import SqliteJournal
+from memquartet.memory.sqlite.reembedding import Progress
 from memquartet.memory.state import StateEdit, StateReceipt, with_note, without_note
 from memquartet.memory.store import Clock, Store, utc_now
 from memquartet.memory.timeline import MemoryDiff, Moment, difference, seq_at

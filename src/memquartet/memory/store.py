@@ -24,13 +24,13 @@ from memquartet.errors import (
     StoreError,
     StoreVersionError,
 )
-from memquartet.memory.checkpoint import pack_contents, unpack_contents
 from memquartet.memory.contents import Contents
-from memquartet.memory.index import Index
 from memquartet.memory.journal import Checkpoint, Journal, JournalRecord, Vector
 from memquartet.memory.limits import aware
 from memquartet.memory.protocols import Embedder
-from memquartet.memory.reembedding import Progress, reembed
+from memquartet.memory.retrieval.index import Index
+from memquartet.memory.sqlite.checkpoint import pack_contents, unpack_contents
+from memquartet.memory.sqlite.reembedding import Progress, reembed
 
 Clock = Callable[[], datetime]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memquartet.memory.features import Condition
 from memquartet.memory.protocols import Vectors
-from memquartet.memory.segments import Postings, Row
+from memquartet.memory.retrieval.features import Condition
+from memquartet.memory.retrieval.segments import Postings, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

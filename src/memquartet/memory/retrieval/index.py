@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from memquartet.core.memory import EntryId, MemoryEntry
 from memquartet.errors import ConfigError
-from memquartet.memory.candidates import Candidates
-from memquartet.memory.features import compile_filters, entry_features, micros
-from memquartet.memory.fusion import DEFAULT_RANKING, Ranking, Scores, fuse, min_max
-from memquartet.memory.head import Head
-from memquartet.memory.lexical import bm25
 from memquartet.memory.protocols import NO_FILTERS, Filters, SearchMethod
-from memquartet.memory.segments import Mask, Row, Rows, Segment, freeze, merge
-from memquartet.memory.selection import best
-from memquartet.memory.snapshot import Snapshot, pack, unpack
-from memquartet.memory.vectors import cosine
+from memquartet.memory.retrieval.candidates import Candidates
+from memquartet.memory.retrieval.features import compile_filters, entry_features, micros
+from memquartet.memory.retrieval.fusion import DEFAULT_RANKING, Ranking, Scores, fuse, min_max
+from memquartet.memory.retrieval.head import Head
+from memquartet.memory.retrieval.lexical import bm25
+from memquartet.memory.retrieval.segments import Mask, Row, Rows, Segment, freeze, merge
+from memquartet.memory.retrieval.selection import best
+from memquartet.memory.retrieval.snapshot import Snapshot, pack, unpack
+from memquartet.memory.retrieval.vectors import cosine
 from memquartet.text.terms import index_terms
 
 HEAD_ROWS = 32

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from memquartet.core.memory import MetaValue
 from memquartet.errors import StoreError, StoreVersionError
-from memquartet.memory.segments import Segment
+from memquartet.memory.retrieval.segments import Segment
 from memquartet.text.terms import TERMS_VERSION
 
 _MAGIC = b"MQINDEX\n"

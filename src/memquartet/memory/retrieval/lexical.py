@@ -13,7 +13,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from memquartet.memory.candidates import Candidates
+from memquartet.memory.retrieval.candidates import Candidates
 
 
 def bm25(

@@ -13,8 +13,8 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from memquartet.memory.features import Condition, Feature, FilterKey
 from memquartet.memory.protocols import Vectors
+from memquartet.memory.retrieval.features import Condition, Feature, FilterKey
 
 Rows = NDArray[np.int32]
 Mask = NDArray[np.bool_]

@@ -9,7 +9,7 @@ from pathlib import Path
 from memquartet.core.memory import EntryId
 from memquartet.memory.journal import Derived, Journal, JournalRecord
 from memquartet.memory.protocols import Embedder
-from memquartet.memory.sqlite import SqliteJournal
+from memquartet.memory.sqlite.journal import SqliteJournal
 
 BATCH = 256
 """Texts embedded and committed together."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from memquartet.memory.candidates import Candidates
+from memquartet.memory.retrieval.candidates import Candidates
 
 _CHUNK_ROWS = 1024
 

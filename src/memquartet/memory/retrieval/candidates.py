@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memquartet.memory.protocols import Vectors
-from memquartet.memory.segments import Postings, Rows
+from memquartet.memory.retrieval.segments import Postings, Rows
 
 _Value = TypeVar("_Value", bound=np.generic)
 

@@ -19,8 +19,8 @@ from memquartet.errors import ConfigError, InputError, StoreError, StoreVersionE
 from memquartet.memory.codec import decode_record, dumps, encode_record, loads
 from memquartet.memory.journal import JournalRecord, RamJournal
 from memquartet.memory.limits import entry_number
-from memquartet.memory.migrations import migrate
-from memquartet.memory.sqlite_derived import SqliteDerived
+from memquartet.memory.sqlite.derived import SqliteDerived
+from memquartet.memory.sqlite.migrations import migrate
 
 PAGE = 1_000
 """Records read at a time, so that a slow reader never keeps the log from being trimmed."""
