@@ -23,6 +23,7 @@ def register() -> None:
         _register_cpu(engine=engine_only)
     if not engine_only:
         import_module("memquartet.training.agent_loop")
+        import_module("memquartet.training.tokens_loop")
         import_module("memquartet.training.trainer")
 
 

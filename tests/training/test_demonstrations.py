@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import json
+
+from memquartet.benchmarks.synthetic import conflict_samples
+from memquartet.core.trajectory import Role
+from memquartet.scoring.registry import score
+from memquartet.training.demonstrations import Demonstration, demonstrate
+from memquartet.training.settings import SHORT, TrainingSettings
+
+
+async def shown(prompts: str = "shipped") -> list[Demonstration]:
+    settings = TrainingSettings(prompts=prompts)
+    return [d for sample in conflict_samples(6, seed=3) for d in await demonstrate(sample, settings)]
+
+
+async def test_every_role_is_demonstrated_with_the_prompts_of_the_run() -> None:
+    long, short = await shown(), await shown(SHORT)
+    assert {d.role for d in long} == {d.role for d in short} == set(Role)
+    assert short[0].messages[0].content == "Facts as JSON."
+
+
+async def test_the_demonstrators_answer_right_from_what_they_stored() -> None:
+    settings = TrainingSettings(answer_top_k=20)
+    for sample in conflict_samples(8, seed=4):
+        demonstrations = await demonstrate(sample, settings)
+        answers = {
+            d.messages[-1].content.splitlines()[-1]: d.output
+            for d in demonstrations
+            if d.role is Role.ANSWERER
+        }
+        for question in sample.questions:
+            assert score("exact_match", answers[f"Question: {question.text}"], question) == 1
+
+
+async def test_a_changed_fact_updates_the_memory_that_it_contradicts() -> None:
+    decisions = [
+        (d.messages[-1].content, json.loads(d.output)["decisions"])
+        for d in await shown()
+        if d.role is Role.MANAGER
+    ]
+    assert any(one["op"] == "UPDATE" for _, made in decisions for one in made)
+    for prompt, made in decisions:
+        facts = [line for line in prompt.splitlines() if line.startswith("Fact ")]
+        assert [one["fact"] for one in made] == list(range(len(facts)))

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from memquartet.errors import ConfigError
+from memquartet.training.launch import plan, presets
+
+
+def test_the_presets_that_the_pages_name_are_there_and_say_what_they_are() -> None:
+    wanted = {"grpo", "dr_grpo", "dapo", "ppo", "lora", "fsdp", "fsdp2", "cpu", "smoke", "h100"}
+    assert wanted <= presets().keys()
+    assert all(presets().values())
+
+
+def test_a_plan_is_verls_own_command() -> None:
+    launch = plan(["grpo", "cpu"], ["trainer.total_epochs=3"], train=[Path("/d/a.parquet")], model="m")
+    assert launch.command[1:3] == ("-m", "verl.trainer.main_ppo")
+    assert launch.command[-4:] == (
+        "preset=[grpo,cpu]",
+        "data.train_files=[/d/a.parquet]",
+        "actor_rollout_ref.model.path=m",
+        "trainer.total_epochs=3",
+    )
+    assert launch.environment["VERL_PLATFORM"] == "cpu"
+    assert "VERL_PLATFORM" not in plan(["grpo"], []).environment
+    assert "'preset=[grpo,cpu]'" in launch.shell
+
+
+@pytest.mark.parametrize(("names", "overrides"), [(["gpro"], []), (["grpo"], ["trainer.total_epochs"])])
+def test_a_misspelt_preset_or_override_is_refused(names: list[str], overrides: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"preset|key=value"):
+        plan(names, overrides)
