@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tests.systems.support import asked, run, sample, scripted, tasks
 
 from memquartet.errors import ModelServerError
+from memquartet.testing.models import Scripted
 from memquartet.text.tokens import default_counter
 
 
@@ -58,7 +61,7 @@ def test_the_memory_is_held_to_its_size_and_silence_keeps_the_old_one() -> None:
 
 
 def test_a_server_that_dies_half_way_leaves_the_question_unanswered() -> None:
-    outputs = iter(["note", ModelServerError("gone")])
+    outputs: Iterator[Scripted] = iter(["note", ModelServerError("gone")])
     model = scripted({"memagent": lambda _task: next(outputs)})
     answer = run("memagent", model, sample("piece a", "piece b"), chunk_tokens=4).answers[0]
     assert answer.text is None

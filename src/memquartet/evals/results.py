@@ -179,9 +179,11 @@ def read_questions(path: Path) -> list[QuestionResult]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                found.append(_rows().validate_json(line))
+                found.append(_rows().validate_python(json.loads(line)))
             except ValidationError as error:
                 first = error.errors()[0]
                 place = ".".join(map(str, first["loc"]))
                 raise InputError(f"{path}, line {number}: field {place!r}: {first['msg']}") from error
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"{path}, line {number}: no JSON: {error}") from error
     return found

@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from memquartet.errors import StoreError, StoreVersionError
 from memquartet.llm.protocols import ChatModel, ChatRequest, Completion
@@ -79,13 +79,14 @@ class CallCache:
         if row is None:
             return None
         try:
-            return KeptCall(completion=_completions().validate_json(row[0]), seconds=row[1])
-        except ValidationError as error:
+            return KeptCall(completion=_completions().validate_python(json.loads(row[0])), seconds=row[1])
+        except ValueError as error:
             raise StoreError(f"{self._path}: the call {key[:12]} is damaged; delete the file") from error
 
     def put(self, key: str, call: KeptCall) -> None:
         """Keep a call; one that is there already stays."""
-        text = _completions().dump_json(call.completion).decode()
+        # Not pydantic's own JSON: it refuses half a surrogate pair, which a model may well write.
+        text = json.dumps(_completions().dump_python(call.completion, mode="json"))
         with self._guarded(), self._lock:
             self._file.execute(
                 "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?)",
