@@ -39,7 +39,7 @@ def loaded(**changes: object) -> Sample:
 def test_sessions_come_by_date_and_carry_their_ids() -> None:
     early, late = loaded().chunks
     assert early.text == "[Sunday 11 June 2023, 05:12]\nuser: Six.\nassistant: Fine."
-    assert set(early.source_ids) == {"early"}
+    assert early.source_ids == ("early", "early_1", "early_2")
     assert late.time == datetime(2023, 6, 17, 0, 29, tzinfo=UTC)
 
 
@@ -47,13 +47,14 @@ def test_the_question_keeps_its_date_evidence_and_text_answer() -> None:
     (question,) = loaded().questions
     assert question.answers == ("7",)
     assert question.evidence == ("late",)
+    assert question.extra["evidence_turns"] == ["late_1"]
     assert question.time == datetime(2023, 6, 18, 14, 57, tzinfo=UTC)
 
 
 def test_an_abstention_has_no_answers() -> None:
     (question,) = loaded(question_id="q1_abs", answer="You never said.").questions
     assert (question.answers, question.category) == ((), "abstention")
-    assert question.extra == {"answer": "You never said."}
+    assert question.extra["answer"] == "You never said."
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,11 @@ def test_a_sound_sample_has_no_gold_failures() -> None:
 
 
 def test_validation_names_the_answer_that_its_metric_does_not_accept() -> None:
-    failures = validate([sample("locomo_f1", question("Yes; certainly", category="open-domain"))])
-    assert failures == [GoldFailure(sample_id="s1", question_id="q1", answer="Yes; certainly", score=2 / 3)]
+    (failure,) = validate([sample("locomo_f1", question("Yes; certainly", category="open-domain"))])
+    assert failure == GoldFailure(
+        sample_id="s1", question_id="q1", answer="Yes; certainly", score=2 / 3, explained=failure.explained
+    )
+    assert "before the first ';'" in failure.explained
 
 
 def test_the_demo_is_sound() -> None:

@@ -13,6 +13,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from memquartet.benchmarks.hub import WebFile
 from memquartet.benchmarks.reading import Record, Row, checked, shown
 from memquartet.benchmarks.sessions import MONTHS, Utterance, date_time_text, session_chunks
 from memquartet.core.samples import Chunk, Question, Sample
@@ -21,6 +22,13 @@ from memquartet.text.chunking import ChunkSize
 
 CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 """By the numbers in the file; some reports swap the names of 2 and 3."""
+
+FILE = WebFile(
+    url="https://raw.githubusercontent.com/snap-research/locomo/3eb6f2c585f5e1699204e3c3bdf7adc5c28cb376/data/locomo10.json",
+    name="locomo10.json",
+    sha256="79fa87e90f04081343b8c8debecb80a9a6842b76a7aa537dc9fdf651ea698ff4",
+)
+"""The ten conversations; they are not on the hub."""
 
 _ADVERSARIAL = 5
 _SESSION = re.compile(r"session_(\d+)")
@@ -81,9 +89,9 @@ def read(records: Iterable[Record], size: ChunkSize) -> Iterator[Sample]:
     """
     for record in records:
         row = checked(_Conversation, record)
-        chunks: list[Chunk] = []
-        for session in sorted(_sessions(row, record.place), key=lambda one: (one.time, one.number)):
-            chunks.extend(_session_chunks(session, size, start=len(chunks)))
+        chunks = conversation_chunks(row.conversation, record.place, size)
+        if not chunks:
+            raise InputError(f"{record.place}, field 'conversation': no session has a turn")
         known = {source_id for chunk in chunks for source_id in chunk.source_ids}
         yield Sample(
             sample_id=row.sample_id,
@@ -94,19 +102,32 @@ def read(records: Iterable[Record], size: ChunkSize) -> Iterator[Sample]:
             ),
             source="locomo",
             metric="locomo_f1",
+            extra={"judge": "locomo"},
         )
 
 
-def _sessions(row: _Conversation, place: str) -> Iterator[_Session]:
+def conversation_chunks(conversation: Mapping[str, object], place: str, size: ChunkSize) -> list[Chunk]:
+    """The chunks of a conversation in LoCoMo's form: sessions in time order, each with its date.
+
+    Raises:
+        InputError: a session or its date is not in LoCoMo's form.
+    """
+    chunks: list[Chunk] = []
+    for session in sorted(_sessions(conversation, place), key=lambda one: (one.time, one.number)):
+        chunks.extend(_session_chunks(session, size, start=len(chunks)))
+    return chunks
+
+
+def _sessions(conversation: Mapping[str, object], place: str) -> Iterator[_Session]:
     """The sessions that have turns; the file also dates sessions that it does not hold."""
-    for key, value in row.conversation.items():
+    for key, value in conversation.items():
         match = _SESSION.fullmatch(key)
         if match is None:
             continue
         where = f"{place}, field 'conversation.{key}'"
         turns = checked(_Turns, Record(place=where, value={"turns": value})).turns
         if turns:
-            dated = row.conversation.get(f"{key}_date_time")
+            dated = conversation.get(f"{key}_date_time")
             yield _Session(number=int(match[1]), time=_time(dated, f"{where[:-1]}_date_time'"), turns=turns)
 
 

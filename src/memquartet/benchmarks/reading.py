@@ -1,4 +1,4 @@
-"""Text files from outside, read line by line as UTF-8, plain or gzip, with limits and exact complaints."""
+"""Files from outside: text line by line as UTF-8, JSON, JSONL, parquet; plain or gzip, with limits and exact complaints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import BinaryIO, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
-from memquartet.errors import InputError
+from memquartet.errors import InputError, MissingExtraError
 
 MAX_LINE_BYTES = 64 * 2**20
 """One line of a text or JSONL file."""
@@ -21,8 +21,10 @@ MAX_DOCUMENT_BYTES = 512 * 2**20
 """A JSON file that is one array."""
 
 _BOM = b"\xef\xbb\xbf"
+_PARQUET = b"PAR1"
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*+\\u0000")
 _SHOWN_ERRORS = 3
+_PARQUET_ROWS = 16
 
 Checked = TypeVar("Checked", bound="Row")
 
@@ -67,11 +69,15 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """The objects of a JSON array or of a JSONL file, in order; blank lines are passed over.
+    """The objects of a JSON array, of a JSONL file (blank lines are passed over) or of a parquet file, in order.
 
     Raises:
-        InputError: as `read_lines`; or a line is no JSON object.
+        InputError: as `read_lines`; or a line is no JSON object; or the parquet file is damaged.
+        MissingExtraError: a parquet file without pyarrow.
     """
+    if is_parquet(path):
+        yield from _parquet_records(path)
+        return
     first = next((text for _, text in read_lines(path) if text.strip()), "")
     if first.lstrip().startswith("["):
         yield from _array_records(path)
@@ -80,6 +86,19 @@ def read_records(path: Path) -> Iterator[Record]:
         if text.strip():
             place = f"{path}:{number}"
             yield Record(place=place, value=_object(parse_json(text, place), place))
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file begins like parquet.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(_PARQUET)) == _PARQUET
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {_reason(error)}") from error
 
 
 def parse_json(text: str, place: str) -> object:
@@ -165,6 +184,26 @@ def _array_records(path: Path) -> Iterator[Record]:
     for index, value in enumerate(values):
         place = f"{path}[{index}]"
         yield Record(place=place, value=_object(value, place))
+
+
+def _parquet_records(path: Path) -> Iterator[Record]:
+    """Row by row, so that only one batch of a large file is held as Python values."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{path}: parquet needs pyarrow: pip install 'memquartet[eval]', or convert the file to JSONL"
+        ) from error
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
+                for value in batch.to_pylist():
+                    yield Record(place=f"{path} row {number}", value=_object(value, f"{path} row {number}"))
+                    number += 1
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InputError(f"{path}: a damaged parquet file: {error}") from error
 
 
 def _object(value: object, place: str) -> dict[str, object]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from memquartet.benchmarks import chatlog, dataset, locomo, longmemeval, memoryagentbench
+from memquartet.benchmarks import chatlog, dataset, locomo, longmemeval
 from memquartet.benchmarks.demo import load_demo
-from memquartet.benchmarks.reading import Record, read_lines, read_records
+from memquartet.benchmarks.memoryagentbench import records as memoryagentbench
+from memquartet.benchmarks.reading import Record, is_parquet, read_lines, read_records
 from memquartet.core.samples import Chunk, Sample
 from memquartet.errors import ConfigError, InputError
 from memquartet.text.chunking import ChunkSize
@@ -121,9 +122,10 @@ def detect_format(path: Path) -> Format:
     Raises:
         InputError: the file cannot be read, or is JSON in no known form.
     """
-    first = next((text for _, text in read_lines(path) if text.strip()), "").lstrip()
-    if not first.startswith(("{", "[")):
-        return Format.TEXT
+    if not is_parquet(path):
+        first = next((text for _, text in read_lines(path) if text.strip()), "").lstrip()
+        if not first.startswith(("{", "[")):
+            return Format.TEXT
     record = next(iter(read_records(path)), None)
     if record is not None:
         for form, reader in _READERS.items():

@@ -66,6 +66,12 @@ def integer_match(prediction: str, answer: str) -> float:
     return float({int(found) for found in _INTEGER.findall(prediction)} == {wanted})
 
 
+def share_contained(prediction: str, answers: Sequence[str]) -> float:
+    """The share of the answers that stand in the prediction, whatever their case; 0 of none."""
+    said = prediction.lower()
+    return sum(answer.lower() in said for answer in answers) / len(answers) if answers else 0.0
+
+
 def abstains(prediction: str) -> bool:
     """Whether the reply says, in one of LoCoMo's two phrases, that the text does not hold the answer."""
     return any(phrase in prediction.lower() for phrase in _ABSTENTIONS)

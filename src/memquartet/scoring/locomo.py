@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import re
 import string
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING
 
 from memquartet.core.samples import Question
-from memquartet.errors import ConfigError, MissingExtraError
+from memquartet.errors import ConfigError
 from memquartet.scoring.answers import abstains, overlap_f1
-
-if TYPE_CHECKING:
-    from nltk.stem.porter import PorterStemmer
+from memquartet.scoring.stemming import porter_stem
 
 # Unlike SQuAD's, this list has "and".
 _ARTICLES = re.compile(r"\b(a|an|the|and)\b")
@@ -61,20 +57,4 @@ def _stemmed_f1(prediction: str, answer: str) -> float:
 
 def _stems(text: str) -> list[str]:
     words = _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
-    return [_stem(word) for word in words]
-
-
-@lru_cache(maxsize=65_536)
-def _stem(word: str) -> str:
-    return str(_stemmer().stem(word))
-
-
-@cache
-def _stemmer() -> PorterStemmer:
-    try:
-        from nltk.stem.porter import PorterStemmer
-    except ImportError as error:
-        raise MissingExtraError(
-            "LoCoMo's F1 needs NLTK's Porter stemmer: pip install 'memquartet[eval]'"
-        ) from error
-    return PorterStemmer()
+    return [porter_stem(word) for word in words]
