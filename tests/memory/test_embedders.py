@@ -16,11 +16,11 @@ from typing_extensions import override
 from memquartet.errors import ConfigError, MissingExtraError, ModelServerError
 from memquartet.memory.embedders import (
     NoEmbedder,
-    OpenAIEmbedder,
     SentenceTransformersEmbedder,
     StaticEmbedder,
     make_embedder,
 )
+from memquartet.memory.openai_embedder import OpenAIEmbedder
 
 STATIC = StaticEmbedder()
 

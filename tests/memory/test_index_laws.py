@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from memquartet.core.memory import EntryId, MemoryEntry, MemoryType, Scope
-from memquartet.memory.retrieval import index as index_module
 from memquartet.memory.protocols import NO_FILTERS, Filters, SearchMethod
+from memquartet.memory.retrieval import index as index_module
 from memquartet.memory.retrieval.index import Index, Scored
 
 DIM = 8

@@ -69,11 +69,7 @@ def encode_record(record: JournalRecord) -> Json:
     if record.scope != EVERYWHERE:
         encoded["scope"] = encode_scope(record.scope)
     if record.provenance != DIRECT:
-        encoded["provenance"] = {
-            field.name: value
-            for field in fields(Provenance)
-            if (value := getattr(record.provenance, field.name)) != field.default
-        }
+        encoded["provenance"] = encode_provenance(record.provenance)
     encoded["op"] = _encode_change(record.op)
     if record.before is not None:
         encoded["before"] = encode_entry(record.before)
@@ -96,12 +92,34 @@ def decode_record(encoded: Json) -> JournalRecord:
         seq=_get(encoded, "seq", int),
         time=_time(encoded, "time"),
         scope=decode_scope(_get(encoded, "scope", dict, {})),
-        provenance=_decode_provenance(_get(encoded, "provenance", dict, {})),
+        provenance=decode_provenance(_get(encoded, "provenance", dict, {})),
         op=_decode_change(_get(encoded, "op", dict)),
         before=None if before is None else decode_entry(_get(encoded, "before", dict)),
         after=None if after is None else decode_entry(_get(encoded, "after", dict)),
         undoes=_optional(encoded, "undoes", int),
     )
+
+
+def encode_provenance(provenance: Provenance) -> Json:
+    """A provenance as JSON-ready values, without what is empty."""
+    return {
+        field.name: value
+        for field in fields(Provenance)
+        if (value := getattr(provenance, field.name)) != field.default
+    }
+
+
+def decode_provenance(encoded: Json) -> Provenance:
+    """The provenance again.
+
+    Raises:
+        InputError: a part is unknown or of another type.
+    """
+    if not encoded:
+        return DIRECT
+    _known(encoded, *(field.name for field in fields(Provenance)))
+    texts = {name: _get(encoded, name, str) for name in encoded if name != "seed"}
+    return Provenance(**texts, seed=_optional(encoded, "seed", int))
 
 
 def encode_entry(entry: MemoryEntry) -> Json:
@@ -240,14 +258,6 @@ def _decode_change(encoded: Json) -> Change:
             )
         case _:
             raise InputError(f"unknown operation {kind!r}: expected insert, update, delete, noop or state")
-
-
-def _decode_provenance(encoded: Json) -> Provenance:
-    if not encoded:
-        return DIRECT
-    _known(encoded, *(field.name for field in fields(Provenance)))
-    texts = {name: _get(encoded, name, str) for name in encoded if name != "seed"}
-    return Provenance(**texts, seed=_optional(encoded, "seed", int))
 
 
 def _decode_meta(encoded: Json) -> Meta:

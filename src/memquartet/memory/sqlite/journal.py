@@ -6,17 +6,26 @@ survives SIGKILL and power loss. `BEGIN IMMEDIATE` lets one writer in at a time;
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from memquartet.core.memory import EntryId
+from memquartet.core.memory import DIRECT, EntryId, Provenance
 from memquartet.errors import ConfigError, InputError, StoreError, StoreVersionError
-from memquartet.memory.codec import decode_record, dumps, encode_record, loads
+from memquartet.memory.codec import (
+    decode_provenance,
+    decode_record,
+    dumps,
+    encode_provenance,
+    encode_record,
+    loads,
+)
 from memquartet.memory.journal import JournalRecord, RamJournal
 from memquartet.memory.limits import entry_number
 from memquartet.memory.sqlite.derived import SqliteDerived
@@ -165,11 +174,12 @@ class SqliteJournal:
         last = self.head() if until is None else until
         while since < last:
             rows = self._file.rows(
-                f"SELECT seq, record FROM journal WHERE seq > ? AND seq <= ? {chosen} ORDER BY seq LIMIT ?",
+                "SELECT seq, record, data FROM journal LEFT JOIN provenance ON provenance.id = journal.provenance"
+                f" WHERE seq > ? AND seq <= ? {chosen} ORDER BY seq LIMIT ?",
                 (since, last, *number, PAGE),
             )
-            for seq, record in rows:
-                yield self._decoded(seq, record)
+            for seq, record, provenance in rows:
+                yield self._decoded(seq, record, provenance)
                 since = seq
             if len(rows) < PAGE:
                 return
@@ -180,17 +190,30 @@ class SqliteJournal:
 
     def append(self, records: Sequence[JournalRecord]) -> None:
         """Add records; only inside a `transaction`."""
+        known: dict[Provenance, int | None] = {DIRECT: None}
+        for record in records:
+            if record.provenance not in known:
+                known[record.provenance] = self._keep(dumps(encode_provenance(record.provenance)))
         self._file.write(
-            "INSERT INTO journal (seq, entry, record) VALUES (?, ?, ?)",
+            "INSERT INTO journal (seq, entry, provenance, record) VALUES (?, ?, ?, ?)",
             (
                 (
                     record.seq,
                     entry_number(record.entry.entry_id) if record.entry else None,
-                    dumps(encode_record(record)),
+                    known[record.provenance],
+                    dumps(encode_record(replace(record, provenance=DIRECT))),
                 )
                 for record in records
             ),
         )
+
+    def _keep(self, provenance: str) -> int:
+        """The row of a provenance, made if it is new."""
+        digest = hashlib.blake2b(provenance.encode(), digest_size=16).digest()
+        self._file.write(
+            "INSERT OR IGNORE INTO provenance (digest, data) VALUES (?, ?)", [(digest, provenance)]
+        )
+        return int(self._file.rows("SELECT id FROM provenance WHERE digest = ?", (digest,))[0][0])
 
     def fork(self, until: int) -> RamJournal:
         """A journal in RAM whose first `until` records are read from the file when they are asked for."""
@@ -200,9 +223,12 @@ class SqliteJournal:
         """Close the file."""
         self._file.close()
 
-    def _decoded(self, seq: int, record: str) -> JournalRecord:
+    def _decoded(self, seq: int, record: str, provenance: str | None) -> JournalRecord:
         try:
-            return decode_record(loads(record))
+            decoded = decode_record(loads(record))
+            return (
+                replace(decoded, provenance=decode_provenance(loads(provenance))) if provenance else decoded
+            )
         except InputError as error:
             step = NEXT_STEPS["SQLITE_CORRUPT"]
             raise StoreError(

@@ -12,8 +12,11 @@ APPLICATION_ID = 0x4D515254
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         f"PRAGMA application_id = {APPLICATION_ID}",
-        # `entry` is the number in the entry's id; `record` is the JSON of an export's line.
-        "CREATE TABLE journal (seq INTEGER PRIMARY KEY, entry INTEGER, record TEXT NOT NULL)",
+        # Text, prompt and output of a model call stand behind every record that came of it: kept once.
+        "CREATE TABLE provenance (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, data TEXT NOT NULL)",
+        # `entry` is the number in the entry's id; `record` is the JSON of an export's line without its provenance.
+        "CREATE TABLE journal (seq INTEGER PRIMARY KEY, entry INTEGER,"
+        " provenance INTEGER REFERENCES provenance, record TEXT NOT NULL)",
         "CREATE INDEX journal_by_entry ON journal (entry, seq) WHERE entry IS NOT NULL",
         "CREATE TRIGGER journal_never_changes BEFORE UPDATE ON journal"
         " BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END",
