@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from memquartet.errors import ConfigError
 from memquartet.llm.local import LocalChatModel
 from memquartet.llm.openai_api import OpenAIChatModel
 
+_ADDRESS = re.compile(r"@[\w.-]+:\d+(/|$)")
 _FORMS = "local:NAME, local:/path/to/file.gguf, openai:MODEL or openai:MODEL@BASE_URL"
 
 
@@ -41,6 +44,6 @@ def _split_url(rest: str, spec: str) -> tuple[str, str | None]:
         model, found, address = rest.rpartition(mark)
         if found and model:
             return model, mark[1:] + address
-    if rest.startswith(("@", "http")) or "://" in rest:
+    if rest.startswith(("@", "http")) or "://" in rest or _ADDRESS.search(rest):
         raise ConfigError(f"no model {spec!r}: expected {_FORMS}, the address with http:// or https://")
     return rest, None
