@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from memquartet.core.samples import Question
@@ -19,6 +20,8 @@ Verdict = TypeVar("Verdict")
 TRIES = 3
 """How often a judge is asked again when its reply has no verdict."""
 _YES_OR_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+_LONGEST = 200_000
+_BRACKETS = 50
 _FENCE = re.compile(r"```(?:json|python)?")
 
 
@@ -72,10 +75,13 @@ def whole_number(reply: str, low: int, high: int) -> float | None:
 
 
 def json_value(reply: str) -> object:
-    """The JSON value that a reply is or holds, fences and words around it dropped; None without one."""
-    text = _FENCE.sub("", reply).strip()
+    """The first JSON list or object that a reply holds, fences and words around it dropped; None without one.
+
+    Only the reply's first 200,000 characters and 50 opening brackets are tried.
+    """
+    text = _FENCE.sub("", reply[:_LONGEST])
     decoder = json.JSONDecoder()
-    for start in (at.start() for at in re.finditer(r"[\[{]", text)):
+    for start in (at.start() for at in islice(re.finditer(r"[\[{]", text), _BRACKETS)):
         try:
             value, _ = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):

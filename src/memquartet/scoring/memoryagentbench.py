@@ -7,17 +7,15 @@ of everything.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 
 from memquartet.scoring.answers import exact_match, normalize, token_f1
+from memquartet.scoring.judging import json_value
 from memquartet.scoring.rouge import rouge_l, rouge_l_sum
 
 _MARK = re.compile(r"answer:(.*)", re.IGNORECASE)
 _REPEATED_MARK = re.compile(r"^answer:", re.IGNORECASE)
-_OBJECT = re.compile(r"\{[^{}]*\}", re.DOTALL)
-_LONGEST_REPLY = 100_000
 _OPTION = re.compile(r"\W*([a-z])\s*[.):](?!\w)", re.IGNORECASE)
 
 
@@ -72,15 +70,10 @@ def _official_f1(prediction: str, answer: str) -> float:
 
 
 def _json_answer(prediction: str) -> str | None:
-    """The "answer" of the last JSON object in a reply that has one; the reply may go on around it."""
-    for match in reversed(_OBJECT.findall(prediction[-_LONGEST_REPLY:])):
-        try:
-            found = json.loads(match)
-        except ValueError:
-            continue
-        if isinstance(answer := found.get("answer"), str):
-            return answer
-    return None
+    """The "answer" of the JSON object that a reply holds; the reply may go on around it."""
+    found = json_value(prediction)
+    answer = found.get("answer") if isinstance(found, dict) else None
+    return answer if isinstance(answer, str) else None
 
 
 def _official_substring(prediction: str, answer: str) -> float:
