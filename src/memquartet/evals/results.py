@@ -64,7 +64,7 @@ class QuestionResult:
     """One question of one system.
 
     `score` is None where there was no answer or no verdict; `problem` then says why. `shown` are the texts the
-    answerer saw, cut to a readable length. `seconds` is wall time; a call that came out of the cache counts with the
+    answerer saw, cut to a readable length, and `evidence` is what the benchmark's source ids stand for. `seconds` is wall time; a call that came out of the cache counts with the
     time that it took when it was made.
     """
 

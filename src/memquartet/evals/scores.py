@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from memquartet.core.samples import Question, Sample
 from memquartet.core.trajectory import Answer, Episode
 from memquartet.errors import WorldError
+from memquartet.evals.judging import Judge
 from memquartet.evals.results import (
     OVERALL,
     UNCATEGORIZED,
@@ -23,15 +24,17 @@ from memquartet.text.tokens import default_counter
 
 SHOWN_TEXTS = 30
 SHOWN_CHARACTERS = 1_000
+EVIDENCE_CHARACTERS = 300
 """What a result keeps of the texts that the answerer saw; the transcripts have all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A score in [0, 1], or None with the reason: a judge that decided nothing, a metric that cannot tell."""
+    """A score, or None with the reason; `metric` names whose it is where that is not the sample's own metric."""
 
     score: float | None
     problem: str = ""
+    metric: str = ""
 
 
 ScoreAnswer = Callable[[Sample, Question, str], Awaitable[Verdict]]
@@ -41,6 +44,20 @@ ScoreAnswer = Callable[[Sample, Question, str], Awaitable[Verdict]]
 async def by_metric(sample: Sample, question: Question, answer: str) -> Verdict:
     """The score by the sample's own metric."""
     return Verdict(score=score(sample.metric, answer, question))
+
+
+def judged_by(judge: Judge) -> ScoreAnswer:
+    """Scoring by a judge where the sample names a protocol in `extra["judge"]`, and by the metric elsewhere."""
+
+    async def verdict(sample: Sample, question: Question, answer: str) -> Verdict:
+        protocol = sample.extra.get("judge")
+        if not isinstance(protocol, str):
+            return await by_metric(sample, question, answer)
+        found = await judge.score(protocol, question, answer)
+        problem = "" if found is not None else f"no verdict: {judge.name} decided nothing"
+        return Verdict(score=found, problem=problem, metric=f"judge:{protocol}")
+
+    return verdict
 
 
 async def system_result(
@@ -56,8 +73,9 @@ async def system_result(
 
     async def one(sample: Sample, question: Question, answer: Answer | None) -> QuestionResult:
         async with bound:
-            return await _scored(sample, question, answer, score_answer)
+            return await _scored(sample, question, answer, score_answer, said[sample.sample_id])
 
+    said = {sample.sample_id: _source_texts(sample) for sample in samples}
     answers = {sample.sample_id: _answers(episodes.get(sample.sample_id)) for sample in samples}
     rows = await asyncio.gather(
         *(
@@ -92,7 +110,11 @@ def summaries(rows: Sequence[QuestionResult]) -> dict[str, Summary]:
 
 
 async def _scored(
-    sample: Sample, question: Question, answer: Answer | None, score_answer: ScoreAnswer
+    sample: Sample,
+    question: Question,
+    answer: Answer | None,
+    score_answer: ScoreAnswer,
+    evidence: Mapping[str, str],
 ) -> QuestionResult:
     text = answer.text if answer else None
     verdict = Verdict(score=None, problem=_why_unanswered(answer))
@@ -107,10 +129,10 @@ async def _scored(
         sample_id=sample.sample_id,
         question_id=question.question_id,
         category=question.category or UNCATEGORIZED,
-        metric=sample.metric,
+        metric=verdict.metric or sample.metric,
         question=question.text,
         gold=question.answers,
-        evidence=question.evidence,
+        evidence=tuple(evidence.get(one, one) for one in question.evidence),
         answer=text,
         score=verdict.score,
         problem=verdict.problem,
@@ -119,6 +141,18 @@ async def _scored(
         seconds=answer.seconds if answer else None,
         usage=Usage.of(answer.trajectory.turns) if answer else Usage(),
     )
+
+
+def _source_texts(sample: Sample) -> dict[str, str]:
+    """What stands behind the benchmark's source ids: the line where lines and ids match, else the chunk's beginning."""
+    texts: dict[str, str] = {}
+    for chunk in sample.chunks:
+        lines = chunk.text.splitlines()
+        lines = lines[len(lines) - len(chunk.source_ids) :] if len(lines) >= len(chunk.source_ids) else []
+        for place, source_id in enumerate(chunk.source_ids):
+            text = lines[place] if lines else chunk.text
+            texts.setdefault(source_id, f"{source_id}: {text[:EVIDENCE_CHARACTERS]}")
+    return texts
 
 
 def _answers(episode: Episode | None) -> dict[str, Answer]:
