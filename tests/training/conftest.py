@@ -19,3 +19,11 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from memquartet.training.tiny import save_tiny_model
 
     return save_tiny_model(tmp_path_factory.mktemp("tiny"), sft=None)
+
+
+@pytest.fixture(scope="session")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model that speaks in the forms of the roles, more often than not."""
+    from memquartet.training.tiny import save_tiny_model
+
+    return save_tiny_model(tmp_path_factory.mktemp("taught"))

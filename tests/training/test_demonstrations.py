@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from memquartet.benchmarks.synthetic import conflict_samples
+from memquartet.benchmarks.worlds.catalog import WorldKind, make_worlds
 from memquartet.core.trajectory import Role
 from memquartet.scoring.registry import score
 from memquartet.training.demonstrations import Demonstration, demonstrate
@@ -11,7 +11,9 @@ from memquartet.training.settings import SHORT, TrainingSettings
 
 async def shown(prompts: str = "shipped") -> list[Demonstration]:
     settings = TrainingSettings(prompts=prompts)
-    return [d for sample in conflict_samples(6, seed=3) for d in await demonstrate(sample, settings)]
+    return [
+        d for sample in make_worlds(WorldKind.CONFLICT, 3, 6) for d in await demonstrate(sample, settings)
+    ]
 
 
 async def test_every_role_is_demonstrated_with_the_prompts_of_the_run() -> None:
@@ -22,7 +24,7 @@ async def test_every_role_is_demonstrated_with_the_prompts_of_the_run() -> None:
 
 async def test_the_demonstrators_answer_right_from_what_they_stored() -> None:
     settings = TrainingSettings(answer_top_k=20)
-    for sample in conflict_samples(8, seed=4):
+    for sample in make_worlds(WorldKind.CONFLICT, 4, 8):
         demonstrations = await demonstrate(sample, settings)
         answers = {
             d.messages[-1].content.splitlines()[-1]: d.output

@@ -11,15 +11,10 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from memquartet.core.samples import Chunk
 from memquartet.core.trajectory import Role
 from memquartet.training.dataset import Split
-from memquartet.training.tiny import save_tiny_model, tiny_samples
+from memquartet.training.tiny import tiny_samples
 
 pytestmark = pytest.mark.train
 SAMPLE = tiny_samples(1, seed=5)[0]
-
-
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("taught"))
 
 
 async def test_every_call_is_an_output_with_its_own_tokens_reward_and_group(taught: Path) -> None:

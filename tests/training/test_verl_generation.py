@@ -14,17 +14,12 @@ from memquartet.errors import ConfigError
 from memquartet.training.generation import GenerationSettings, MemoryGenerationManager
 from memquartet.training.settings import TrainingSettings
 from memquartet.training.tensors import TensorHelper
-from memquartet.training.tiny import save_tiny_model, tiny_samples
+from memquartet.training.tiny import tiny_samples
 from memquartet.training.transformers_worker import TransformersWorker
 
 pytestmark = pytest.mark.train
 SAMPLES = tiny_samples(3, seed=8)
 rows = st.lists(st.lists(st.integers(1, 9), max_size=6), max_size=5)
-
-
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("taught"))
 
 
 class Counting:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from memquartet.core.trajectory import Role
 from memquartet.training.dataset import Split, build_dataset
 from memquartet.training.launch import plan
-from memquartet.training.tiny import save_tiny_model, tiny_samples
+from memquartet.training.tiny import tiny_samples
 
 pytestmark = [pytest.mark.train, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -22,10 +22,9 @@ BOUND = 330
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def run(taught: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder and the log of a run that ended well."""
     folder = tmp_path_factory.mktemp("smoke")
-    save_tiny_model(folder / "model")
     build_dataset(tiny_samples(8, seed=1), folder / "train.parquet", split=Split.TRAIN, seed=1)
     build_dataset(tiny_samples(2, seed=2), folder / "val.parquet", split=Split.VALIDATION, seed=2)
     launch = plan(
@@ -33,13 +32,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         [f"trainer.default_local_dir={folder / 'checkpoints'}", f"hydra.run.dir={folder / 'hydra'}"],
         train=[folder / "train.parquet"],
         val=[folder / "val.parquet"],
-        model=str(folder / "model"),
+        model=str(taught),
     )
     log = folder / "log.txt"
     with log.open("wb") as stream:
         ended = subprocess.run(
             launch.command,
-            env=launch.full_environment({"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2"}),
+            env=launch.full_environment({"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}),
             stdout=stream,
             stderr=subprocess.STDOUT,
             timeout=BOUND,
@@ -77,14 +76,14 @@ def test_every_role_is_rewarded_and_compared_with_its_own(run: tuple[Path, str],
 
 
 def test_validation_measures_the_outcome(run: tuple[Path, str]) -> None:
-    assert re.search(r"val-\w+/synthetic-conflicts/outcome/mean@1", run[1])
+    assert re.search(r"val-\w+/world-stream/outcome/mean@1", run[1])
 
 
-def test_the_weights_changed(run: tuple[Path, str]) -> None:
+def test_the_weights_changed(run: tuple[Path, str], taught: Path) -> None:
     folder, _ = run
     saved = folder / "checkpoints" / "global_step_2" / "actor" / "model_world_size_1_rank_0.pt"
     after = torch.load(saved, weights_only=False)
-    before = load_file(folder / "model" / "model.safetensors")
+    before = load_file(taught / "model.safetensors")
     name = "model.layers.0.self_attn.q_proj.weight"
     trained = after[name].full_tensor() if hasattr(after[name], "full_tensor") else after[name]
     assert not torch.equal(trained, before[name])

@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from memquartet.agents.base import shipped_prompt
-from memquartet.benchmarks.synthetic import RELATIONS, ConflictShape, conflict_samples
+from memquartet.benchmarks.worlds.catalog import WorldKind, make_worlds
+from memquartet.benchmarks.worlds.stream import StreamForm, StreamShape
 from memquartet.core.samples import Sample
 from memquartet.core.trajectory import Role
 from memquartet.training.demonstrations import Demonstration, demonstrate
@@ -29,9 +30,35 @@ CHAT_TEMPLATE = (
 )
 _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 VOCABULARY = 1024
-TINY_SHAPE = ConflictShape(chunks=2, lines=2, subjects=2, questions=1, small_talk=1.0)
-"""Episodes that fit a tiny model: two chunks of a statement and a remark, and a question."""
-TINY_SFT = SftSettings(steps=120, batch_size=12, learning_rate=5e-3)
+TINY_SHAPE = StreamShape(
+    facts=3,
+    chunk_lines=3,
+    form=StreamForm.DIALOGUE,
+    small_talk=0.5,
+    joined=0.0,
+    queries=0.0,
+    questions=2,
+    multi_hop=0.0,
+    abstentions=0.5,
+)
+"""Episodes that fit a tiny model. Half of the questions have no answer, so that guessing pays now and then."""
+TINY_OUTPUTS = {
+    Role.EXTRACTOR: (
+        '{"semantic": ["Ann has a cat."], "unimportant": ["It rains."]}',
+        '{"semantic": ["Ann has a dog."], "unimportant": ["It rains."]}',
+        '{"semantic": ["Ann has a cat."]}',
+        "It rains.",
+    ),
+    Role.MANAGER: (
+        '{"decisions": [{"fact": 0, "op": "ADD"}]}',
+        '{"decisions": [{"fact": 0, "op": "UPDATE", "id": "0"}]}',
+        '{"decisions": [{"fact": 0, "op": "NOOP", "id": "0"}]}',
+        "It rains.",
+    ),
+    Role.SUMMARIZER: ("It rains.", "It rains. It rains. It rains. It rains.", "Ann has a cat."),
+    Role.ANSWERER: ("no information available", "Ann", "a cat"),
+}
+TINY_SFT = SftSettings(steps=120, batch_size=8, learning_rate=5e-3)
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
@@ -45,9 +72,10 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    lines = [form for relation in RELATIONS for form in (*relation.stated, *relation.changed)]
-    outputs = [shown.output for shown in tiny_demonstrations(20, seed=0)]
-    bpe.train_from_iterator([*(shipped_prompt(role) for role in Role), *lines, *outputs], trainer)
+    shown = [
+        text for one in tiny_demonstrations(50, seed=0) for text in (one.messages[-1].content, one.output)
+    ]
+    bpe.train_from_iterator(shown, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token="<|im_end|>",
@@ -57,22 +85,22 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny_samples(count: int, *, seed: int) -> list[Sample]:
-    """Generated samples of `TINY_SHAPE`. Every second value is accepted, so that guessing pays now and then."""
-    values = [value for relation in RELATIONS for value in relation.values[::2]]
-    return [
-        replace(sample, questions=tuple(replace(q, answers=tuple(values)) for q in sample.questions))
-        for sample in conflict_samples(count, seed=seed, shape=TINY_SHAPE)
-    ]
+    """Generated samples of `TINY_SHAPE`."""
+    return list(make_worlds(WorldKind.CONFLICT, seed, count, stream=TINY_SHAPE))
 
 
 def tiny_demonstrations(count: int, *, seed: int) -> Sequence[Demonstration]:
-    """What the four agents should say on that many samples."""
+    """Prompts of that many samples, each with one of a few fixed outputs of its role, usable ones and others.
+
+    What is true is beyond a tiny model. It learns in seconds that each role has its own form.
+    """
     settings = TrainingSettings(prompts=SHORT)
 
     async def shown() -> list[Demonstration]:
         return [d for sample in tiny_samples(count, seed=seed) for d in await demonstrate(sample, settings)]
 
-    return asyncio.run(shown())
+    draw = Random(seed)
+    return [replace(one, output=draw.choice(TINY_OUTPUTS[one.role])) for one in asyncio.run(shown())]
 
 
 def save_tiny_model(folder: Path, *, sft: SftSettings | None = TINY_SFT, seed: int = 0) -> Path:
@@ -100,7 +128,10 @@ def save_tiny_model(folder: Path, *, sft: SftSettings | None = TINY_SFT, seed: i
     )
     model = LlamaForCausalLM(config)
     if sft:
-        teach(model, tokenizer, tiny_demonstrations(100, seed=seed), settings=sft)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # operations this small wait for their threads longer than they compute
+        teach(model, tokenizer, tiny_demonstrations(60, seed=seed), settings=sft)
+        torch.set_num_threads(threads)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
