@@ -93,7 +93,7 @@ def test_a_benchmark_s_instructions_are_shown_but_not_searched_for() -> None:
 
 
 def test_every_system_reads_an_empty_sample_and_answers() -> None:
-    for name in OURS:
+    for name in OURS.keys() - {"oracle"}:  # it reads generated samples only
         model = scripted(dict.fromkeys(("answerer", "r1_answer", "rewrite", "select", "memagent"), "none"))
         episode = run(name, model, sample())
         assert episode.system == name

@@ -50,7 +50,7 @@ def make(name: str, **settings: object) -> object:
 def test_every_system_of_the_issue_is_there() -> None:
     assert set(OURS) == {
         "quartet", "no_memory", "full_context", "rag_bm25", "rag_embedding", "rag_hybrid",
-        "mem_alpha", "memagent", "mem0", "memory_r1", "mmoa_rag", "camelot",
+        "mem_alpha", "memagent", "mem0", "memory_r1", "mmoa_rag", "camelot", "oracle",
     }  # fmt: skip
 
 

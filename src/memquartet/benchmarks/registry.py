@@ -12,6 +12,7 @@ from memquartet.benchmarks import chatlog, dataset, locomo, longmemeval
 from memquartet.benchmarks.demo import load_demo
 from memquartet.benchmarks.memoryagentbench import records as memoryagentbench
 from memquartet.benchmarks.reading import Record, is_parquet, read_lines, read_records
+from memquartet.benchmarks.worlds.catalog import is_world_name, named_world
 from memquartet.core.samples import Chunk, Sample
 from memquartet.errors import ConfigError, InputError
 from memquartet.text.chunking import ChunkSize
@@ -68,7 +69,9 @@ def dataset_names() -> list[str]:
 def load_dataset(
     source: str | Path, form: Format | None = None, size: ChunkSize | None = None
 ) -> list[Sample]:
-    """The samples of a registered data set or of a file; a name wins over a file of the same name.
+    """The samples of a registered data set, of a generated world ("world:conflict?seed=1&n=4"), or of a file.
+
+    A name wins over a file of the same name.
 
     A chat or a text becomes one sample without questions. `size` matters for files that are not cut
     into chunks already.
@@ -79,6 +82,8 @@ def load_dataset(
     """
     if isinstance(source, str) and source in _NAMED and form is None:
         return _NAMED[source]()
+    if isinstance(source, str) and is_world_name(source):
+        return named_world(source)
     path = Path(source)
     if not path.exists():
         raise ConfigError(

@@ -14,12 +14,14 @@ from memquartet.agents.team import Team
 from memquartet.errors import ConfigError, MissingExtraError
 from memquartet.llm.protocols import ChatModel
 from memquartet.memory.protocols import Embedder, SearchMethod
+from memquartet.rollout.episode import EpisodeSettings
 from memquartet.systems.camelot import Camelot, CamelotSettings
 from memquartet.systems.mem0 import Mem0, Mem0Settings
 from memquartet.systems.mem_alpha import MemAlpha, MemAlphaSettings
 from memquartet.systems.memagent import MemAgent, MemAgentSettings
 from memquartet.systems.memory_r1 import MemoryR1, MemoryR1Settings
 from memquartet.systems.mmoa_rag import MmoaRag, MmoaRagSettings
+from memquartet.systems.oracle import Oracle
 from memquartet.systems.protocols import MemorySystem
 from memquartet.systems.quartet import Quartet, QuartetSettings
 from memquartet.systems.raw import (
@@ -118,6 +120,10 @@ def _camelot(parts: Parts, given: Mapping[str, object]) -> MemorySystem:
     )
 
 
+def _oracle(parts: Parts, given: Mapping[str, object]) -> MemorySystem:
+    return Oracle(embedder=parts.embedder, settings=read_settings(EpisodeSettings, given))
+
+
 OURS: Mapping[str, Factory] = MappingProxyType(
     {
         "quartet": _quartet,
@@ -132,6 +138,7 @@ OURS: Mapping[str, Factory] = MappingProxyType(
         "memory_r1": _memory_r1,
         "mmoa_rag": _mmoa_rag,
         "camelot": _camelot,
+        "oracle": _oracle,
     }
 )
 """Every system that ships with the package."""
