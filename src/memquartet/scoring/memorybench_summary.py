@@ -25,7 +25,7 @@ class _Scale(NamedTuple):
 
 
 # Frozen with the paper's baselines; the ten LoCoMo conversations are one data set here.
-_SCALES: Mapping[tuple[str, str], Mapping[str, _Scale]] = {
+SCALES: Mapping[tuple[str, str], Mapping[str, _Scale]] = {
     ("domain", "Academic&Knowledge"): {
         "HelloBench-Academic&Knowledge-QA": _Scale(0.0, 1.0, 0.8383340254706534, 0.14641772697797348),
         "HelloBench-Academic&Knowledge-Writing": _Scale(0.0, 1.0, 0.8253676470588235, 0.09935899358831071),
@@ -132,10 +132,10 @@ def memorybench_summary(
     Raises:
         ConfigError: no such domain or task, or a data set that does not belong to it.
     """
-    if (kind, name) not in _SCALES:
-        names = ", ".join(repr(tag) for other, tag in _SCALES if other == kind)
+    if (kind, name) not in SCALES:
+        names = ", ".join(repr(tag) for other, tag in SCALES if other == kind)
         raise ConfigError(f"no {kind} {name!r} in MemoryBench: use one of {names}")
-    scales = _SCALES[kind, name]
+    scales = SCALES[kind, name]
     pooled: dict[str, list[float | None]] = {dataset: [] for dataset in scales}
     for dataset, values in scores.items():
         pool = pooled_name(dataset)

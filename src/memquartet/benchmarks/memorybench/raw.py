@@ -118,7 +118,7 @@ def read_raw(name: str, folder: Path) -> dict[Part, tuple[Task, ...]] | None:
     Raises:
         InputError: a source is not in its form.
     """
-    pattern, read = _SOURCES.get(name, ("", None))
+    pattern, read = SOURCES.get(name, ("", None))
     paths = sorted(folder.glob(pattern)) if pattern else []
     if read is None or not paths:
         return None
@@ -247,7 +247,7 @@ def _paper(paper: _Paper) -> str:
 
 
 _Read = Callable[[Path, str], Iterable[_Made]]
-_SOURCES: Mapping[str, tuple[str, _Read]] = {
+SOURCES: Mapping[str, tuple[str, _Read]] = {
     "LexEval-QA": ("lexeval_5_4_qa.jsonl", _lexeval),
     "NFCats": ("nfcats_test.csv", _nfcats),
     "JuDGE": ("judge_test.jsonl*", _judge),

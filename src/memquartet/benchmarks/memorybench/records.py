@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field, Strict
 from pydantic_core import from_json
 
 from memquartet.benchmarks.memorybench.catalogue import CATALOGUE
@@ -76,13 +76,11 @@ class Task:
 
 
 class _Message(Row):
-    role: Speaker
+    role: Annotated[Speaker, Strict(strict=False)]  # a plain text in the file
     content: str
 
 
 class _Messages(Row):
-    model_config = ConfigDict(strict=False, frozen=True, extra="ignore")
-
     messages: list[_Message] = Field(min_length=1)
 
 
