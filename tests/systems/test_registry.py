@@ -82,7 +82,7 @@ def test_a_setting_of_the_wrong_type_is_named() -> None:
 
 
 def test_a_package_brings_its_own_system(package: Path) -> None:
-    assert system_names()[-3:] == ["broken", "gone", "theirs"]
+    assert {"broken", "gone", "theirs"} <= set(system_names())
     system = make_system("theirs", scripted({}), embedder=NoEmbedder(), settings={"size": "4"})
     assert system.name == "theirs"
     assert settings_of(system) == {"size": 4}

@@ -14,10 +14,10 @@ import click
 from memquartet.agents.team import Team
 from memquartet.benchmarks.demo import load_demo
 from memquartet.cli.command import INTERRUPTED, Command
+from memquartet.cli.evaluation import show_results
 from memquartet.cli.model import pull_with_bar
 from memquartet.cli.options import DEFAULT_MODEL, Target, model_option, seed_option
 from memquartet.cli.rendering import clipped, counted
-from memquartet.cli.run import show_results
 from memquartet.cli.screen import Screen
 from memquartet.core.memory import EVERYWHERE
 from memquartet.core.samples import Chunk, Sample

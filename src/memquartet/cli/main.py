@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "chat": "Talk with a model that remembers.",
         "memory": "Look at the memory and change it.",
         "run": "Score memory systems on a dataset.",
+        "eval": "Run benchmarks over memory systems, compare them, and write reports.",
         "demo": "Watch the four agents at work on a short conversation.",
         "model": "Fetch local models and list them.",
         "doctor": "Say what is installed, what is missing and how to get it.",

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+from tests.cli.support import Gate, kill, model_of, read_json, run, start
+
+from memquartet.benchmarks.demo import load_demo
+from memquartet.testing.server import FakeServer, error_reply
+
+
+def evaluated(team: FakeServer, *more: str, out: str = "out", system: str = "rag_bm25") -> tuple[str, ...]:
+    return (
+        "eval", "run", "--benchmark", "demo", "--system", system, "--model", model_of(team), "--out", out, *more,
+    )  # fmt: skip
+
+
+def test_a_run_prints_scores_and_leaves_results(team: FakeServer) -> None:
+    result = run(*evaluated(team, "--system", "no_memory"))
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[0].split() == ["CATEGORY", "N", "RAG_BM25", "NO_MEMORY"]
+    assert sorted(path.name for path in Path("out").glob("*.questions.jsonl")) == [
+        "no_memory.questions.jsonl",
+        "rag_bm25.questions.jsonl",
+    ]
+
+
+def test_json_tells_scores_counts_and_costs(team: FakeServer) -> None:
+    told = read_json(run(*evaluated(team, "--questions", "4", "--json")))
+    (one,) = told["results"]
+    assert one["counts"]["questions"] == 4
+    assert one["answering"]["calls"] == 4
+    assert told["config"]["benchmark"] == "demo"
+
+
+def test_settings_reach_the_system_and_wrong_ones_are_refused(team: FakeServer) -> None:
+    told = read_json(run(*evaluated(team, "--set", "rag_bm25.top_k=3", "--json")))
+    assert told["results"][0]["settings"]["top_k"] == 3
+    assert "no setting 'k': use unit, top_k" in run(*evaluated(team, "--set", "rag_bm25.k=3", out="b")).stderr
+    assert "expected SYSTEM.KEY=VALUE" in run(*evaluated(team, "--set", "top_k=3", out="b")).stderr
+    assert "no system 'elephant': use quartet" in run(*evaluated(team, out="b", system="elephant")).stderr
+
+
+def test_a_second_run_asks_a_model_nothing(team: FakeServer) -> None:
+    first = run(*evaluated(team))
+    asked = len(team.requests)
+    assert asked == 10
+    assert run(*evaluated(team)).stdout == first.stdout
+    assert len(team.requests) == asked
+
+
+def test_a_budget_of_questions_leaves_the_rest_for_the_next_call(team: FakeServer) -> None:
+    for asked, code in ((4, 1), (8, 1), (10, 0)):
+        result = run(*evaluated(team, "--max-questions", "4"))
+        assert result.exit_code == code, result.output
+        assert ("budget of 4 questions is used up" in result.stderr) == bool(code)
+        assert len(team.requests) == asked
+
+
+def test_a_budget_of_tokens_ends_with_what_to_do(team: FakeServer) -> None:
+    result = run(*evaluated(team, "--max-tokens", "1", "--questions-at-once", "1"))
+    assert result.exit_code == 1
+    assert "9 questions have no answer (BudgetError: the budget of 1 tokens is used up" in result.stderr
+    assert len(team.requests) == 1
+
+
+def test_a_server_that_fails_is_told_and_nothing_is_scored() -> None:
+    with FakeServer([error_reply(403)]) as server:
+        result = run(*evaluated(server))
+    assert result.exit_code == 1
+    assert "10 unscored" in result.stdout
+    assert "10 questions have no answer (ModelServerError" in result.stderr
+
+
+def test_after_sigkill_the_same_command_asks_only_what_is_missing(tmp_path: Path) -> None:
+    (sample,) = load_demo()
+    gate = Gate("Answer the question", sample.questions[6].text)
+    with FakeServer(gate) as server:
+        child = start(*evaluated(server, "--questions-at-once", "1"), cwd=tmp_path)
+        assert gate.reached.wait(60)
+        kill(child, signal.SIGKILL)
+        assert len(server.requests) == 7
+        gate.open = True
+        again = start(*evaluated(server, "--questions-at-once", "1", "--json"), cwd=tmp_path)
+        out, err = again.communicate(timeout=100)
+        assert again.returncode == 0, err
+        # The question that was under way is asked again, the six before it are not.
+        assert len(server.requests) == 7 + 4
+    assert json.loads(out)["results"][0]["counts"]["answered"] == 10
+
+
+def test_compare_tells_differences_with_an_interval_and_p(team: FakeServer) -> None:
+    run(*evaluated(team, "--system", "no_memory"))
+    told = read_json(run("eval", "compare", "out:no_memory", "out:rag_bm25", "--json"))
+    assert (told["a"], told["b"]) == ("no_memory", "rag_bm25")
+    assert told["categories"][0]["n"] == 10
+    assert told["categories"][0]["p"] == 1.0
+    shown = run("eval", "compare", "out:no_memory", "out:rag_bm25")
+    assert shown.stdout.splitlines()[0].split() == [
+        "CATEGORY",
+        "N",
+        "no_memory",
+        "rag_bm25",
+        "DIFFERENCE",
+        "p",
+    ]
+    assert "sign-flip permutation test" in shown.stderr
+
+
+def test_compare_names_the_systems_that_there_are(team: FakeServer) -> None:
+    run(*evaluated(team, "--system", "no_memory"))
+    result = run("eval", "compare", "out", "out:rag_bm25")
+    assert result.exit_code == 1
+    assert "out:no_memory, out:rag_bm25" in result.stderr
+
+
+def test_report_writes_one_page(team: FakeServer) -> None:
+    run(*evaluated(team, "--system", "no_memory"))
+    told = read_json(run("eval", "report", "out", "--out", "page.html", "--json"))
+    assert told == {"report": "page.html"}
+    assert Path("page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "no results in" in run("eval", "report", ".").stderr
+
+
+def test_a_judge_scores_what_its_benchmark_wants_judged(team: FakeServer) -> None:
+    sample = {
+        "format": "memquartet.sample/1",
+        "sample_id": "s",
+        "chunks": [{"text": "Ann lives in Bristol.", "index": 0}],
+        "questions": [
+            {
+                "question_id": "q",
+                "text": "Where does Ann live?",
+                "answers": ["Bristol"],
+                "category": "single-session-user",
+            }
+        ],
+        "extra": {"judge": "longmemeval"},
+    }
+    Path("judged.jsonl").write_text(json.dumps(sample) + "\n", encoding="utf-8")
+    command = (
+        "eval",
+        "run",
+        "--benchmark",
+        "judged.jsonl",
+        "--system",
+        "rag_bm25",
+        "--model",
+        model_of(team),
+    )
+    errors = []
+    for verdict, score, code in (("Yes.", 1.0, 0), ("maybe", None, 1)):
+        with FakeServer([verdict] * 3) as judge:
+            result = run(*command, "--out", verdict, "--judge", f"openai:judge@{judge.base_url}", "--json")
+        assert result.exit_code == code, result.output
+        assert json.loads(result.stdout)["results"][0]["scores"]["overall"]["mean"] == score
+        errors.append(result.stderr)
+    assert "1 answers have no verdict" in errors[1]
+    assert "scores this by a judge model" in run(*command, "--out", "without").stderr
