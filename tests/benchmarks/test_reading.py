@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def test_records_come_from_jsonl_and_from_an_array_alike(tmp_path: Path) -> None
         (b'{"a": "x\\u0000"}', ":1: a string holds a NUL character"),
         (b'{"a": "\\ud800"}', ":1: expected JSON"),
         (b'{"a": ' + b"[" * 10_000 + b"]" * 10_000 + b"}", ":1: expected JSON, recursion limit exceeded"),
-        (b"[" * 10_000, ": expected JSON, recursion limit exceeded"),
+        (b"[" * 10_000, "[0]: expected JSON, recursion limit exceeded"),
         (b"[1]", "[0]: expected a JSON object, given 1"),
     ],
 )
@@ -124,3 +125,40 @@ def test_of_many_faults_the_first_are_told_and_the_rest_counted() -> None:
     record = Record(place="x", value={"name": "a", "tags": [1, 2, 3, 4, 5]})
     with pytest.raises(InputError, match="and 2 more"):
         checked(Example, record)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b'[{"a": 1}', ": expected a JSON array that goes on with ',', given the end of the file"),
+        (b'[{"a": 1} {"a": 2}]', ": expected a JSON array that goes on with ',', given '{'"),
+        (b'[{"a": 1},]', "[1]: expected JSON"),
+        (b'[{"a": 1}] x', ": expected nothing after the JSON array, given 'x'"),
+        (b'[{"a": "na\xefve"}]', ": not UTF-8 after byte 0"),
+        (b'[{"a": 1}, {"a": "unended', "[1]: expected JSON"),
+    ],
+)
+def test_a_broken_array_is_refused_with_its_place(tmp_path: Path, content: bytes, expected: str) -> None:
+    path = write(tmp_path, content)
+    with pytest.raises(InputError) as caught:
+        list(read_records(path))
+    assert f"{path}{expected}" in str(caught.value)
+
+
+@pytest.mark.parametrize("block", [1, 2, 7, 1000])
+def test_an_array_is_read_item_by_item_whatever_the_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(reading, "_BLOCK_BYTES", block)
+    values = [{"a": 'é]}\\"[{,'}, {}, {"b": [1, [2]], "c": {"d": None}}]
+    path = write(tmp_path, b"\xef\xbb\xbf \n" + json.dumps(values, ensure_ascii=False, indent=1).encode())
+    assert [record.value for record in read_records(path)] == values
+    assert list(read_records(write(tmp_path, b" [ ] "))) == []
+
+
+def test_an_item_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_LINE_BYTES", 10)
+    monkeypatch.setattr(reading, "_BLOCK_BYTES", 8)
+    path = write(tmp_path, b'[{"a": 1}, {"a": "%s"}]' % (b"x" * 50))
+    with pytest.raises(InputError, match=r"\[1\]: the item is longer than 10 characters"):
+        list(read_records(path))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import json
 import re
 import zlib
 from collections.abc import Iterator
@@ -16,15 +18,16 @@ from pydantic_core import from_json
 from memquartet.errors import InputError, MissingExtraError
 
 MAX_LINE_BYTES = 64 * 2**20
-"""One line of a text or JSONL file."""
-MAX_DOCUMENT_BYTES = 512 * 2**20
-"""A JSON file that is one array."""
+"""One line of a text or JSONL file; in characters, one item of a JSON array."""
 
 _BOM = b"\xef\xbb\xbf"
 _PARQUET = b"PAR1"
+_NO_SPACE = re.compile(r"\S")
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*+\\u0000")
 _SHOWN_ERRORS = 3
 _PARQUET_ROWS = 16
+_BLOCK_BYTES = 4 * 2**20
+_SHOWN_CHARS = 100
 
 Checked = TypeVar("Checked", bound="Row")
 
@@ -78,14 +81,24 @@ def read_records(path: Path) -> Iterator[Record]:
     if is_parquet(path):
         yield from _parquet_records(path)
         return
-    first = next((text for _, text in read_lines(path) if text.strip()), "")
-    if first.lstrip().startswith("["):
-        yield from _array_records(path)
+    if beginning(path).startswith("["):
+        for index, text in enumerate(_array_items(path)):
+            place = f"{path}[{index}]"
+            yield Record(place=place, value=_object(parse_json(text, place), place))
         return
     for number, text in read_lines(path):
         if text.strip():
             place = f"{path}:{number}"
             yield Record(place=place, value=_object(parse_json(text, place), place))
+
+
+def beginning(path: Path) -> str:
+    """The first characters of a file's text after white space; "" of a file without any.
+
+    Raises:
+        InputError: the file cannot be read or is no UTF-8.
+    """
+    return next((text for block in _blocks(path) if (text := block.lstrip())), "")[:_SHOWN_CHARS]
 
 
 def is_parquet(path: Path) -> bool:
@@ -169,21 +182,98 @@ def _reason(error: OSError | EOFError | zlib.error) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _array_records(path: Path) -> Iterator[Record]:
-    lines: list[str] = []
-    size = 0
-    for _, text in read_lines(path):
-        lines.append(text)
-        size += len(text)
-        if size > MAX_DOCUMENT_BYTES:
-            raise InputError(
-                f"{path}: a JSON array of more than {MAX_DOCUMENT_BYTES:,} characters: store one object a line"
-            )
-    values = parse_json("\n".join(lines), str(path))
-    assert isinstance(values, list)  # it starts with "[" and is JSON
-    for index, value in enumerate(values):
-        place = f"{path}[{index}]"
-        yield Record(place=place, value=_object(value, place))
+def _blocks(path: Path) -> Iterator[str]:
+    """The text of a file in pieces, for JSON that does not keep to lines."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    done = 0
+    try:
+        with _open(path) as stream:
+            while raw := stream.read(_BLOCK_BYTES):
+                yield decoder.decode(raw)
+                done += len(raw)
+        yield decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8 after byte {done:,}: convert the file to UTF-8") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {_reason(error)}") from error
+
+
+def _array_items(path: Path) -> Iterator[str]:
+    """The texts of a JSON array's items, one at a time, so that a file of any size can be read."""
+    array = _Array(path)
+    array.take("[")
+    index = 0
+    while array.next_mark() != "]":
+        if index:
+            array.take(",")
+        yield array.item(f"{path}[{index}]")
+        index += 1
+    array.take("]")
+    if array.next_mark():
+        raise InputError(f"{path}: expected nothing after the JSON array, given {shown(array.next_mark())}")
+
+
+class _Array:
+    """A JSON array's text, read block by block; `_at` is how far it was taken."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._blocks = _blocks(path)
+        self._text = ""
+        self._at = 0
+        self._decoder = json.JSONDecoder()
+
+    def next_mark(self) -> str:
+        """The next character that is no white space; "" at the end of the file."""
+        while (found := _NO_SPACE.search(self._text, self._at)) is None:
+            self._at = len(self._text)
+            if not self._read_on():
+                return ""
+        self._at = found.start()
+        return found[0]
+
+    def take(self, mark: str) -> None:
+        """Pass over a character.
+
+        Raises:
+            InputError: another one is next.
+        """
+        if (found := self.next_mark()) != mark:
+            given = shown(found) if found else "the end of the file"
+            raise InputError(f"{self._path}: expected a JSON array that goes on with {mark!r}, given {given}")
+        self._at += 1
+
+    def item(self, place: str) -> str:
+        """The next item's text; what is no JSON is left to the parser, which says why.
+
+        Raises:
+            InputError: the item is no JSON, or longer than `MAX_LINE_BYTES` characters.
+        """
+        self.next_mark()
+        while True:
+            try:
+                _, end = self._decoder.raw_decode(self._text, self._at)
+            except (ValueError, RecursionError):
+                if len(self._text) - self._at > MAX_LINE_BYTES:
+                    raise InputError(
+                        f"{place}: the item is longer than {MAX_LINE_BYTES:,} characters, or no JSON"
+                    ) from None
+                if not self._read_on():
+                    rest = self._text[self._at :]
+                    parse_json(rest, place)
+                    raise InputError(f"{place}: expected JSON, given {shown(rest)}") from None
+                continue
+            item = self._text[self._at : end]
+            self._at = end
+            return item
+
+    def _read_on(self) -> bool:
+        """Read a block, forgetting what was taken; False at the end of the file."""
+        block = next(self._blocks, None)
+        if block is None:
+            return False
+        self._text, self._at = self._text[self._at :] + block, 0
+        return True
 
 
 def _parquet_records(path: Path) -> Iterator[Record]:
