@@ -71,7 +71,7 @@ def test_the_source_decides_the_metric(source: str, metric: str) -> None:
             {"metadata": {"source": "poems"}},
             "x:1, field 'metadata.source': no source 'poems' is known, expected one that begins with ruler_qa",
         ),
-        ({"answers": []}, "x:1: expected 1 answers, one a question, given 0"),
+        ({"answers": []}, "x:1, field 'answers[0]': expected at least one answer, given none"),
         ({"answers": ["Bristol"]}, "field 'answers[0]': Input should be a valid list"),
     ],
 )
@@ -138,6 +138,12 @@ def test_every_published_source_has_metrics_prompts_and_limits(source: str) -> N
         assert "Where {does} Ann live?" in query_prompt(family, "Where {does} Ann live?", kind)
     assert "Search your archival memory" in query_prompt(family, "?", AgentKind.AGENTIC_MEMORY)
     assert "a {chunk}" in memorize_prompt(family, "a {chunk}", "8 May 2023")
+
+
+def test_the_aliases_of_the_only_question_may_stand_one_a_list() -> None:
+    assert loaded(answers=[["Bristol"], ["in Bristol"]]).questions[0].answers == ("Bristol", "in Bristol")
+    with pytest.raises(InputError, match="expected 2 answers, one a question, given 1"):
+        loaded(questions=["a", "b"], answers=[["a"]], metadata={"source": "icl_x"})
 
 
 def test_what_a_judge_needs_comes_with_the_question() -> None:

@@ -41,12 +41,11 @@ ENTITIES = HubFile(
 )
 """The catalogue of movies that recommendations are matched against."""
 
-# Fields of the metadata that tell something about each question, and what a question's `extra` calls them.
+# What LongMemEval's judge needs of each question, and what a question's `extra` calls it.
 _TOLD = {
     "question_types": "question_type",
     "question_ids": "question_id",
     "question_dates": "question_date",
-    "previous_events": "previous_events",
 }
 
 
@@ -56,7 +55,6 @@ class _Metadata(Row):
     question_ids: list[str] | None = None
     question_types: list[str] | None = None
     question_dates: list[str] | None = None
-    previous_events: list[str] | None = None
     keypoints: list[str] | None = None
 
 
@@ -120,7 +118,7 @@ def read(
         yield Sample(
             sample_id=f"{source}#{number}",
             chunks=chunks,
-            questions=_questions(row, record.place, entities if family is Family.RECOMMENDATION else None),
+            questions=_questions(row, family, record.place, entities),
             source=f"memoryagentbench/{source}",
             metric=protocol.official if scorer is Scorer.OFFICIAL else protocol.fixed,
             extra=extra,
@@ -213,28 +211,36 @@ def _chunks(context: str, size: ChunkSize | None, tokens: int) -> tuple[tuple[Ch
     return tuple(Chunk(text=part, index=index) for index, part in enumerate(parts)), told
 
 
-def _questions(row: _Row, place: str, entities: Path | None) -> tuple[Question, ...]:
+def _questions(row: _Row, family: Family, place: str, entities: Path | None) -> tuple[Question, ...]:
     source, number = row.metadata.source, len(row.questions)
+    # One question's aliases may stand one a list, as the official loader reads them.
+    answers = [list(chain.from_iterable(row.answers))] if number == 1 else row.answers
     ids = row.metadata.qa_pair_ids or [f"{source}:{index}" for index in range(number)]
-    told = {name: getattr(row.metadata, field) for field, name in _TOLD.items()}
-    told = {name: values for name, values in told.items() if values}
-    for name, values in {"answers": row.answers, "qa_pair_ids": ids, **told}.items():
+    told = _told(row.metadata) if family is Family.CHATS else {}
+    for name, values in {"answers": answers, "qa_pair_ids": ids, **told}.items():
         if len(values) != number:
             raise InputError(f"{place}: expected {number} {name}, one a question, given {len(values)}")
     if twice := [one for one, times in Counter(ids).items() if times > 1]:
         raise InputError(f"{place}, field 'metadata.qa_pair_ids': {twice[0]!r} names more than one question")
-    if empty := [index for index, answers in enumerate(row.answers) if not answers]:
+    if empty := [index for index, aliases in enumerate(answers) if not aliases]:
         raise InputError(f"{place}, field 'answers[{empty[0]}]': expected at least one answer, given none")
-    shared: dict[str, object] = {"keypoints": row.metadata.keypoints} if row.metadata.keypoints else {}
-    if entities is not None:
+    shared: dict[str, object] = {}
+    if family is Family.SUMMARY and row.metadata.keypoints:
+        shared["keypoints"] = row.metadata.keypoints
+    if family is Family.RECOMMENDATION and entities is not None:
         shared["entities"] = str(entities)
     return tuple(
         Question(
             question_id=ids[index],
             text=row.questions[index],
-            answers=tuple(row.answers[index]),
+            answers=tuple(answers[index]),
             category=source,
             extra={**shared, **{name: values[index] for name, values in told.items()}},
         )
         for index in range(number)
     )
+
+
+def _told(metadata: _Metadata) -> dict[str, list[str]]:
+    values = {name: getattr(metadata, field) for field, name in _TOLD.items()}
+    return {name: found for name, found in values.items() if found}
