@@ -100,7 +100,9 @@ def write(path: Path, *rows: dict[str, object]) -> Path:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"context": ""}, "field 'context': String should have at least 1 character"),
+        ({"context": ""}, "field 'context': expected a text"),
+        ({"context": " \n"}, "field 'context': expected a text, given white space alone"),
+        ({"context": 7}, "field 'context': Input should be a valid string, given 7"),
         ({"questions": []}, "field 'questions': List should have at least 1 item"),
         ({"answers": [[]]}, "field 'answers[0]': expected at least one answer, given none"),
         ({"metadata": {}}, "field 'metadata.source': Field required"),

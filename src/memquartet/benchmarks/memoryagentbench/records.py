@@ -59,7 +59,7 @@ class _Metadata(Row):
 
 
 class _Row(Row):
-    context: str = Field(min_length=1)
+    context: str
     questions: list[str] = Field(min_length=1)
     answers: list[list[str]]
     metadata: _Metadata
@@ -102,6 +102,8 @@ def read(
         if sources and source not in sources:
             continue
         family = family_of(source, f"{record.place}, field 'metadata.source'")
+        if not row.context.strip():
+            raise InputError(f"{record.place}, field 'context': expected a text, given white space alone")
         protocol = PROTOCOLS[family]
         chunks, chunking = _chunks(row.context, size, protocol.chunk_tokens)
         extra: dict[str, object] = {
@@ -217,7 +219,8 @@ def _questions(row: _Row, family: Family, place: str, entities: Path | None) -> 
     answers = [list(chain.from_iterable(row.answers))] if number == 1 else row.answers
     ids = row.metadata.qa_pair_ids or [f"{source}:{index}" for index in range(number)]
     told = _told(row.metadata) if family is Family.CHATS else {}
-    for name, values in {"answers": answers, "qa_pair_ids": ids, **told}.items():
+    listed: Mapping[str, Sequence[object]] = {"answers": answers, "qa_pair_ids": ids, **told}
+    for name, values in listed.items():
         if len(values) != number:
             raise InputError(f"{place}: expected {number} {name}, one a question, given {len(values)}")
     if twice := [one for one, times in Counter(ids).items() if times > 1]:
