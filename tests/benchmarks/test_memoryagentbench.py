@@ -230,5 +230,5 @@ def test_parquet_is_read_like_jsonl(tmp_path: Path) -> None:
     (sample,) = load_dataset(tmp_path / "x.parquet", size=ChunkSize(tokens=40, count=len))
     assert sample.questions == loaded().questions
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 and then nothing")
-    with pytest.raises(InputError, match="a damaged parquet file"):
+    with pytest.raises(InputError, match="a damaged table"):
         load_dataset(tmp_path / "bad.parquet")

@@ -72,7 +72,7 @@ def test_texts_that_hold_python_become_values() -> None:
     task = loaded()
     assert task.info == {"golden_answer": None}
     assert [message.speaker for message in task.dialog()] == [Speaker.USER, Speaker.ASSISTANT]
-    assert task.feedback == ({"round": 0, "implicit_action": "like", "terminated": True},)
+    assert task.feedbacks == {"": ({"round": 0, "implicit_action": "like", "terminated": True},)}
     assert loaded(info='{"golden_answer": null}').info == task.info
 
 
@@ -160,6 +160,30 @@ def test_a_data_set_is_found_in_a_folder_with_its_corpus(folder: Path) -> None:
     assert load_memory_bench("single", "Locomo-0", data=folder).corpus[0].text.endswith("Ann: Hi!")
 
 
+def test_the_published_arrow_files_are_read(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    columns = {"implicit_feedback_bm25": "[{'round': 0, 'implicit_action': 'none', 'terminated': False}]"}
+    for part, number in (("train", 1), ("test", 0)):
+        folder = tmp_path / "dataset" / "NFCats" / part
+        folder.mkdir(parents=True)
+        (folder / "dataset_info.json").write_text("{}")
+        (folder / "state.json").write_text("{}")
+        table = pyarrow.Table.from_pylist(
+            [{**ROW, **columns, "test_idx": number, "dialog_mistral": str(TALK)}]
+        )
+        opened = pyarrow.ipc.new_stream if part == "train" else pyarrow.ipc.new_file
+        with opened(folder / "data-00000-of-00001.arrow", table.schema) as writer:
+            writer.write_table(table)
+    dataset = load_memory_bench("single", "NFCats", data=tmp_path)
+    assert [task.test_idx for task in (*dataset.train, *dataset.test)] == [1, 0]
+    assert set(dataset.train[0].dialogs) == {"", "mistral"}
+    assert dataset.train[0].feedbacks["bm25"][0]["implicit_action"] == "none"
+    broken = tmp_path / "dataset" / "NFCats" / "test" / "data-00000-of-00001.arrow"
+    broken.write_bytes(b"\xff\xff\xff\xff and then nothing")
+    with pytest.raises(InputError, match="a damaged table"):
+        load_memory_bench("single", "NFCats", data=tmp_path)
+
+
 def test_a_script_is_cut_at_its_dates(folder: Path) -> None:
     script = "[Date: May 1, 1994, Session #1]\n\nRoss: Hi.\n(a pause)\nJoey: Hey: you!\n\n[Date: May 2, 1994, Session #2]\n\nRoss: Bye."
     name = "DialSim-friends"
@@ -175,7 +199,11 @@ def test_a_script_is_cut_at_its_dates(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "name", "expected"),
     [
-        ("single", "JuDGE", r"no files of 'JuDGE' for train and test: expected e\.g\. JuDGE/train-00000"),
+        (
+            "single",
+            "JuDGE",
+            r"no files of 'JuDGE' for train and test: expected e\.g\. dataset/JuDGE/train/data",
+        ),
         ("single", "Poems", "MemoryBench has no single 'Poems'"),
         ("group", "Legal", "loaded by 'single', 'domain' or 'task', got 'group'"),
     ],

@@ -16,8 +16,6 @@ from memquartet.errors import DownloadError, MissingExtraError
 
 MAX_WEB_BYTES = 64 * 2**20
 _TIMEOUT = 30.0
-UNPINNED = "main"
-"""The revision of a repository none of whose commits is known yet: what it gives can change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Files from outside: text line by line as UTF-8, JSON, JSONL, parquet; plain or gzip, with limits and exact complaints."""
+"""Files from outside: text line by line as UTF-8, JSON, JSONL, parquet, Arrow; plain or gzip, with limits and exact complaints."""
 
 from __future__ import annotations
 
@@ -10,22 +10,27 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
 from memquartet.errors import InputError, MissingExtraError
 
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
 MAX_LINE_BYTES = 64 * 2**20
 """One line of a text or JSONL file; in characters, one item of a JSON array."""
 
 _BOM = b"\xef\xbb\xbf"
 _PARQUET = b"PAR1"
+_ARROW_FILE = b"ARROW1"
+_ARROW_STREAM = b"\xff\xff\xff\xff"
 _NO_SPACE = re.compile(r"\S")
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*+\\u0000")
 _SHOWN_ERRORS = 3
-_PARQUET_ROWS = 16
+_ROWS = 16
 _BLOCK_BYTES = 4 * 2**20
 _SHOWN_CHARS = 100
 
@@ -72,14 +77,16 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """The objects of a JSON array, of a JSONL file (blank lines are passed over) or of a parquet file, in order.
+    """The objects of a JSON array, of a JSONL file (blank lines are passed over), or of a table, in order.
+
+    Tables are parquet, and Arrow as files or streams.
 
     Raises:
-        InputError: as `read_lines`; or a line is no JSON object; or the parquet file is damaged.
-        MissingExtraError: a parquet file without pyarrow.
+        InputError: as `read_lines`; or a line is no JSON object; or a table is damaged.
+        MissingExtraError: a table without pyarrow.
     """
-    if is_parquet(path):
-        yield from _parquet_records(path)
+    if is_table(path):
+        yield from _table_records(path)
         return
     if beginning(path).startswith("["):
         for index, text in enumerate(_array_items(path)):
@@ -101,17 +108,13 @@ def beginning(path: Path) -> str:
     return next((text for block in _blocks(path) if (text := block.lstrip())), "")[:_SHOWN_CHARS]
 
 
-def is_parquet(path: Path) -> bool:
-    """Whether a file begins like parquet.
+def is_table(path: Path) -> bool:
+    """Whether a file begins like parquet or Arrow.
 
     Raises:
         InputError: the file cannot be read.
     """
-    try:
-        with path.open("rb") as stream:
-            return stream.read(len(_PARQUET)) == _PARQUET
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {_reason(error)}") from error
+    return _magic(path).startswith((_PARQUET, _ARROW_FILE, _ARROW_STREAM))
 
 
 def parse_json(text: str, place: str) -> object:
@@ -276,24 +279,48 @@ class _Array:
         return True
 
 
-def _parquet_records(path: Path) -> Iterator[Record]:
-    """Row by row, so that only one batch of a large file is held as Python values."""
+def _magic(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(_ARROW_FILE))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {_reason(error)}") from error
+
+
+def _table_records(path: Path) -> Iterator[Record]:
+    """Row by row, so that only some rows of a large file are held as Python values."""
     try:
         import pyarrow
-        import pyarrow.parquet
     except ImportError as error:
         raise MissingExtraError(
-            f"{path}: parquet needs pyarrow: pip install 'memquartet[eval]', or convert the file to JSONL"
+            f"{path}: parquet and Arrow need pyarrow: pip install 'memquartet[eval]', or convert the file to JSONL"
         ) from error
     number = 0
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
-                for value in batch.to_pylist():
-                    yield Record(place=f"{path} row {number}", value=_object(value, f"{path} row {number}"))
+        for batch in _batches(path):
+            for start in range(0, batch.num_rows, _ROWS):
+                for value in batch.slice(start, _ROWS).to_pylist():
+                    place = f"{path} row {number}"
+                    yield Record(place=place, value=_object(value, place))
                     number += 1
     except (OSError, pyarrow.ArrowException) as error:
-        raise InputError(f"{path}: a damaged parquet file: {error}") from error
+        raise InputError(f"{path}: a damaged table: {error}") from error
+
+
+def _batches(path: Path) -> Iterator[RecordBatch]:
+    import pyarrow.ipc
+    import pyarrow.parquet
+
+    magic = _magic(path)
+    if magic.startswith(_PARQUET):
+        with pyarrow.parquet.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size=_ROWS)
+    elif magic.startswith(_ARROW_FILE):
+        with pyarrow.ipc.open_file(path) as file:
+            yield from (file.get_batch(index) for index in range(file.num_record_batches))
+    else:
+        with path.open("rb") as stream, pyarrow.ipc.open_stream(stream) as batches:
+            yield from batches
 
 
 def _object(value: object, place: str) -> dict[str, object]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from memquartet.benchmarks import chatlog, dataset, locomo, longmemeval
 from memquartet.benchmarks.demo import load_demo
 from memquartet.benchmarks.memoryagentbench import records as memoryagentbench
-from memquartet.benchmarks.reading import Record, beginning, is_parquet, read_lines, read_records
+from memquartet.benchmarks.reading import Record, beginning, is_table, read_lines, read_records
 from memquartet.benchmarks.worlds.catalog import is_world_name, named_world
 from memquartet.core.samples import Chunk, Sample
 from memquartet.errors import ConfigError, InputError
@@ -127,7 +127,7 @@ def detect_format(path: Path) -> Format:
     Raises:
         InputError: the file cannot be read, or is JSON in no known form.
     """
-    if not is_parquet(path) and not beginning(path).startswith("["):
+    if not is_table(path) and not beginning(path).startswith("["):
         first = next((text for _, text in read_lines(path) if text.strip()), "").lstrip()
         if not first.startswith("{"):
             return Format.TEXT

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Literal, overload
 
-from memquartet.benchmarks.hub import UNPINNED, HubFile, fetch, list_files
+from memquartet.benchmarks.hub import HubFile, fetch, list_files
 from memquartet.benchmarks.locomo import conversation_chunks
 from memquartet.benchmarks.memorybench.catalogue import CATALOGUE, Entry, names_of
 from memquartet.benchmarks.memorybench.raw import read_raw
@@ -21,7 +21,7 @@ from memquartet.errors import ConfigError, InputError
 from memquartet.text.chunking import ChunkSize
 
 REPO = "THUIR/MemoryBench"
-REVISION = UNPINNED
+REVISION = "3acd60a4bd35b43b408f0e6db4c5f1e88df5e96d"
 _SCENE = re.compile(
     r"\[Date: (?P<date>.*?), Session #(?P<number>\d+)\]\n\n(?P<text>.*?)(?=\[Date:|\Z)", re.DOTALL
 )
@@ -118,17 +118,19 @@ class _Files:
         return cls(where=str(data), paths=paths, get=data.joinpath, folder=data)
 
     def of_part(self, name: str, part: Part) -> list[str]:
-        """The files of a data set's part: in a folder of its name (NFCats/train-0….parquet) or named after both."""
+        """The files of a data set's part, as published (dataset/NFCats/train/data-….arrow) or named after both."""
         return [path for path in self.paths if _belongs(PurePosixPath(path), name, part)]
 
 
 def _belongs(path: PurePosixPath, name: str, part: Part) -> bool:
-    if path.parts[0] == "corpus" or not {".parquet", ".jsonl", ".json"} & set(path.suffixes):
+    if not {".arrow", ".parquet", ".jsonl", ".json"} & set(path.suffixes):
         return False
-    words = re.split(r"[-_.]", path.name)
+    if path.parent.name == part.value and path.parent.parent.name == name:
+        return path.suffix != ".json"  # beside the rows lie dataset_info.json and state.json
     if path.parent.name == name:
-        return part.value in words
-    return path.name.startswith((f"{name}-{part.value}", f"{name}_{part.value}", f"{name}.{part.value}"))
+        return part.value in re.split(r"[-_.]", path.name)
+    named = (f"{name}-{part.value}", f"{name}_{part.value}", f"{name}.{part.value}")
+    return path.parts[0] != "corpus" and path.name.startswith(named)
 
 
 def _load(entry: Entry, files: _Files, size: ChunkSize) -> MemoryBenchDataset:
@@ -140,7 +142,7 @@ def _load(entry: Entry, files: _Files, size: ChunkSize) -> MemoryBenchDataset:
     if missing := [part.value for part in Part if not parts[part]]:
         raise ConfigError(
             f"{files.where}: no files of {entry.name!r} for {' and '.join(missing)}: expected e.g."
-            f" {entry.name}/{missing[0]}-00000-of-00001.parquet"
+            f" dataset/{entry.name}/{missing[0]}/data-00000-of-00001.arrow"
         )
     tasks = {
         part: tuple(read_tasks(chain.from_iterable(read_records(files.get(path)) for path in paths), part))

@@ -39,8 +39,8 @@ class Task:
     """One row.
 
     `messages` are what the model is given, `info` what its score needs. `dialogs` are dialogues of a model without memory
-    with a simulated user; by the name of the memory system where the row has one for each (sets with a corpus), else under
-    "". `feedback` are the user's silent acts in it, as the row tells them.
+    with a simulated user, by what the column's name adds: memory systems ("bm25", "mem0", …) in sets with a corpus, else
+    "" and simulators ("mistral"). `feedbacks` are the user's silent acts in each, as the row tells them.
     """
 
     dataset: str
@@ -50,7 +50,7 @@ class Task:
     messages: tuple[Message, ...]
     info: Mapping[str, object]
     dialogs: Mapping[str, tuple[Message, ...]] = field(default_factory=dict)
-    feedback: tuple[Mapping[str, object], ...] = ()
+    feedbacks: Mapping[str, tuple[Mapping[str, object], ...]] = field(default_factory=dict)
 
     @property
     def task_id(self) -> str:
@@ -84,6 +84,10 @@ class _Messages(Row):
     messages: list[_Message] = Field(min_length=1)
 
 
+class _Acts(Row):
+    acts: list[dict[str, Any]]  # told as they are
+
+
 class _Row(Row):
     test_idx: int = Field(ge=0)
     dataset_name: str
@@ -91,7 +95,6 @@ class _Row(Row):
     input_prompt: str | None = None
     input_chat_messages: list[Any] | None = None  # checked as messages, with their own place
     info: dict[str, Any]  # differs by data set, and is checked by its scorer
-    implicit_feedback: list[dict[str, Any]] | None = None  # told as it is
 
 
 def read_tasks(records: Iterable[Record], part: Part) -> Iterator[Task]:
@@ -121,12 +124,20 @@ def read_tasks(records: Iterable[Record], part: Part) -> Iterator[Task]:
             messages=_input(row, place),
             info=_info(row),
             dialogs={
-                name.removeprefix("dialog").removeprefix("_"): _messages(value, f"{place}, field {name!r}")
-                for name, value in parsed.items()
-                if name.startswith("dialog") and value
+                name: _messages(value, where) for name, value, where in _columns(parsed, "dialog", place)
             },
-            feedback=tuple(row.implicit_feedback or ()),
+            feedbacks={
+                name: tuple(checked(_Acts, Record(place=where, value={"acts": value})).acts)
+                for name, value, where in _columns(parsed, "implicit_feedback", place)
+            },
         )
+
+
+def _columns(row: Mapping[str, object], kind: str, place: str) -> Iterator[tuple[str, object, str]]:
+    """The filled columns of a kind: what the name adds to it, the value, and the place."""
+    for name, value in row.items():
+        if value and (name == kind or name.startswith(f"{kind}_")):
+            yield name.removeprefix(kind).removeprefix("_"), value, f"{place}, field {name!r}"
 
 
 def dialog_chunks(
@@ -162,7 +173,9 @@ def literal(text: str, place: str) -> object:
 
 def _parsed(name: str, value: object, place: str) -> object:
     wanted = name in ("info", "input_chat_messages") or name.startswith(("dialog", "implicit_feedback"))
-    return literal(value, f"{place}, field {name!r}") if wanted and isinstance(value, str) else value
+    if not wanted or not isinstance(value, str):
+        return value
+    return literal(value, f"{place}, field {name!r}") if value.strip() else None
 
 
 def _input(row: _Row, place: str) -> tuple[Message, ...]:
