@@ -42,6 +42,15 @@ def test_settings_reach_the_system_and_wrong_ones_are_refused(team: FakeServer) 
     assert "no system 'elephant': use quartet" in run(*evaluated(team, out="b", system="elephant")).stderr
 
 
+def test_one_context_holds_for_all_systems_that_have_one(team: FakeServer) -> None:
+    more = ("--context-tokens", "200", "--set", "full_context.context_tokens=100")
+    told = read_json(
+        run(*evaluated(team, "--system", "no_memory", "--system", "full_context", *more, "--json"))
+    )
+    shown = {one["system"]: one["settings"].get("context_tokens") for one in told["results"]}
+    assert shown == {"rag_bm25": 200, "no_memory": None, "full_context": 100}
+
+
 def test_a_second_run_asks_a_model_nothing(team: FakeServer) -> None:
     first = run(*evaluated(team))
     asked = len(team.requests)

@@ -91,6 +91,11 @@ def command() -> None:
     type=click.IntRange(min=16),
     help="Tokens read in one go; by default what the benchmark prescribes, else 512.",
 )
+@click.option(
+    "--context-tokens",
+    type=click.IntRange(min=16),
+    help="Tokens of memory or text that the answerer sees at most; by default 3072. The same for all systems.",
+)
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Budget: prompt and output tokens.")
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Budget: wall time.")
 @click.option("--max-questions", type=click.IntRange(min=1), help="Budget: questions asked in this call.")
@@ -120,6 +125,7 @@ def run(
     limit: int | None,
     questions: int | None,
     chunk_tokens: int | None,
+    context_tokens: int | None,
     max_tokens: int | None,
     max_seconds: float | None,
     max_questions: int | None,
@@ -155,6 +161,7 @@ def run(
             "questions": questions,
         },
         settings=settings,
+        context_tokens=context_tokens,
         judge=judge,
         concurrency=Concurrency(samples=samples_at_once, questions=questions_at_once),
         budget=Budget(tokens=max_tokens, seconds=max_seconds, questions=max_questions),

@@ -19,10 +19,14 @@ from memquartet.evals.runner import Concurrency, evaluate, missing_samples
 from memquartet.evals.scores import by_metric, judged_by
 from memquartet.llm.budget import Budget, BudgetedModel
 from memquartet.llm.cache import CachedModel, CallCache
+from memquartet.llm.protocols import ChatModel
 from memquartet.llm.specs import make_model
 from memquartet.memory.embedders import make_embedder
+from memquartet.memory.protocols import Embedder
 from memquartet.scoring.registry import score
 from memquartet.scoring.summary import Summary
+from memquartet.systems.living import settings_of
+from memquartet.systems.protocols import MemorySystem
 from memquartet.systems.registry import make_system
 
 CALLS = "calls.db"
@@ -44,6 +48,7 @@ class Plan:
     seed: int
     config: Mapping[str, object]
     settings: Settings = field(default_factory=dict)
+    context_tokens: int | None = None
     judge: str | None = None
     concurrency: Concurrency = field(default_factory=Concurrency)
     budget: Budget = field(default_factory=Budget)
@@ -91,10 +96,7 @@ async def _evaluate(plan: Plan, screen: Screen) -> list[SystemResult]:
     try:
         with CallCache(plan.out / CALLS) as kept, screen.progress() as bar:
             model = CachedModel(BudgetedModel(chat, plan.budget), kept)
-            systems = [
-                make_system(name, model, embedder=embedder, settings=plan.settings.get(name, {}))
-                for name in plan.systems
-            ]
+            systems = [_system(name, plan, model, embedder) for name in plan.systems]
             tasks: dict[str, TaskID] = {}
             for system in systems:
                 missing = missing_samples(plan.samples, system.name, plan.out)
@@ -116,6 +118,20 @@ async def _evaluate(plan: Plan, screen: Screen) -> list[SystemResult]:
         await chat.aclose()
         if judge:
             await judge.aclose()
+
+
+def _system(name: str, plan: Plan, model: ChatModel, embedder: Embedder) -> MemorySystem:
+    """A system with its settings; the plan's context goes to those that have one and are told nothing else."""
+    given = plan.settings.get(name, {})
+    system = make_system(name, model, embedder=embedder, settings=given)
+    if (
+        plan.context_tokens is None
+        or "context_tokens" in given
+        or "context_tokens" not in settings_of(system)
+    ):
+        return system
+    with_context = {**given, "context_tokens": plan.context_tokens}
+    return make_system(name, model, embedder=embedder, settings=with_context)
 
 
 def chosen_samples(
