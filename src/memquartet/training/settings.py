@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from memquartet.agents.answerer import Answerer
-from memquartet.agents.base import AgentSettings, unbounded
+from memquartet.agents.base import AgentSettings
 from memquartet.agents.extractor import FactExtractor
 from memquartet.agents.manager import MemoryManager
 from memquartet.agents.summarizer import Summarizer
@@ -140,7 +140,6 @@ class TrainingSettings(_Section):
                 max_attempts=self.max_attempts,
                 logprobs=role in self.trainable,
                 prompt=prompts.get(role),
-                fits=policy.fits if role in self.trainable else unbounded,
             )
 
         return Team(

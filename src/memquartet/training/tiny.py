@@ -31,22 +31,15 @@ CHAT_TEMPLATE = (
 _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 VOCABULARY = 1024
 TINY_SHAPE = StreamShape(
-    facts=3,
-    chunk_lines=3,
-    form=StreamForm.DIALOGUE,
-    small_talk=0.5,
-    joined=0.0,
-    queries=0.0,
-    questions=2,
-    multi_hop=0.0,
-    abstentions=0.5,
+    facts=3, chunk_lines=3, form=StreamForm.DIALOGUE, small_talk=0.5, joined=0.0, queries=0.0, questions=2
 )
-"""Episodes that fit a tiny model. Half of the questions have no answer, so that guessing pays now and then."""
+"""Episodes that fit a tiny model: two or three chunks of three lines."""
+TINY_ANSWER = "Ann has a cat."
 TINY_OUTPUTS = {
     Role.EXTRACTOR: (
         '{"semantic": ["Ann has a cat."], "unimportant": ["It rains."]}',
         '{"semantic": ["Ann has a dog."], "unimportant": ["It rains."]}',
-        '{"semantic": ["Ann has a cat."]}',
+        '{"semantic": ["Ann has a cat.", "Ann has a dog."], "unimportant": ["It rains."]}',
         "It rains.",
     ),
     Role.MANAGER: (
@@ -56,9 +49,9 @@ TINY_OUTPUTS = {
         "It rains.",
     ),
     Role.SUMMARIZER: ("It rains.", "It rains. It rains. It rains. It rains.", "Ann has a cat."),
-    Role.ANSWERER: ("no information available", "Ann", "a cat"),
+    Role.ANSWERER: ("no information available", TINY_ANSWER),
 }
-TINY_SFT = SftSettings(steps=120, batch_size=8, learning_rate=5e-3)
+TINY_SFT = SftSettings(steps=250, batch_size=8, learning_rate=5e-3)
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
@@ -85,8 +78,11 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny_samples(count: int, *, seed: int) -> list[Sample]:
-    """Generated samples of `TINY_SHAPE`."""
-    return list(make_worlds(WorldKind.CONFLICT, seed, count, stream=TINY_SHAPE))
+    """Generated samples whose questions accept what a tiny model says now and then."""
+    return [
+        replace(sample, questions=tuple(replace(q, answers=(TINY_ANSWER,)) for q in sample.questions))
+        for sample in make_worlds(WorldKind.CONFLICT, seed, count, stream=TINY_SHAPE)
+    ]
 
 
 def tiny_demonstrations(count: int, *, seed: int) -> Sequence[Demonstration]:
