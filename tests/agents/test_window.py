@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memquartet.agents.answerer import Answerer
-from memquartet.agents.base import AgentSettings, Task
+from memquartet.agents.base import Task
 from memquartet.agents.manager import MemoryManager
 from memquartet.agents.rendering import within_window
 from memquartet.core.memory import EntryId, Fact, Hit, MemoryEntry, MemoryState, MemoryType
-from memquartet.core.messages import Message
 from memquartet.core.samples import Question
 from memquartet.core.trajectory import Turn
 from memquartet.testing.models import ScriptedModel
@@ -51,19 +50,12 @@ def test_a_prompt_that_never_fits_is_made_without_memories() -> None:
     assert left_out == 2
 
 
-def short(characters: int) -> AgentSettings:
-    def fits(messages: Sequence[Message]) -> bool:
-        return len(messages[-1].content) <= characters
-
-    return AgentSettings(fits=fits)
-
-
 async def test_the_answerer_leaves_out_the_oldest_memories_and_says_how_many() -> None:
     turns: list[Turn] = []
-    model = ScriptedModel(["Rome"])
+    model = ScriptedModel(["Rome"], window=120)
     hits = [hit(2, "newest " * 5), hit(0, "oldest " * 5), hit(1, "middle " * 5)]
     question = Question(question_id="q", text="Where?", answers=())
-    answerer = Answerer(model=model, settings=short(120))
+    answerer = Answerer(model=model)
     await answerer.answer(question, hits, MemoryState(), task=Task(seed=1, record=turns.append))
     prompt = model.requests[0].messages[-1].content
     assert ("oldest" in prompt, "middle" in prompt, "newest" in prompt) == (False, True, True)
@@ -74,7 +66,7 @@ async def test_the_answerer_leaves_out_the_oldest_memories_and_says_how_many() -
 async def test_the_manager_cannot_name_a_memory_that_was_left_out() -> None:
     turns: list[Turn] = []
     reply = '{"decisions": [{"fact": 0, "op": "UPDATE", "id": "1"}]}'
-    manager = MemoryManager(model=ScriptedModel([reply, reply]), settings=short(60))
+    manager = MemoryManager(model=ScriptedModel([reply, reply], window=60))
     fact = Fact(text="Anna lives in Rome.", important=True)
     hits = [[hit(0, "Anna lives in Oslo."), hit(1, "Anna is a baker.")]]
     decided = await manager.decide([fact], hits, meta={}, task=Task(seed=1, record=turns.append))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.evals.support import samples, system
 
+from memquartet.core.messages import Message
 from memquartet.evals.runner import Concurrency, evaluate
 from memquartet.llm.cache import CachedModel, CallCache
 from memquartet.llm.protocols import ChatRequest, Completion
@@ -20,6 +22,9 @@ class SlowModel:
 
     def __init__(self, calls: Path) -> None:
         self._calls = calls
+
+    def fits(self, messages: Sequence[Message]) -> bool:
+        return True
 
     async def complete(self, request: ChatRequest) -> Completion:
         await asyncio.sleep(0.02)

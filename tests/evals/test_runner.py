@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.evals.support import names, samples, system
 
+from memquartet.core.messages import Message
 from memquartet.core.samples import Question, Sample
 from memquartet.errors import ConfigError, ModelServerError, StoreError
 from memquartet.evals.results import OVERALL, SystemResult, read_questions
@@ -149,6 +150,9 @@ def test_samples_and_questions_run_at_the_same_time_within_bounds(tmp_path: Path
 
     class Counting:
         name = "counting"
+
+        def fits(self, messages: Sequence[Message]) -> bool:
+            return True
 
         async def complete(self, request: ChatRequest) -> Completion:
             nonlocal under_way, most

@@ -37,7 +37,7 @@ class Answerer:
             lines = [f"- {memory_line(hit.entry)}" for found in shown for hit in in_time_order(found)]
             return self._prompt(question, "\n".join(lines), known)
 
-        messages, left_out = within_window([hits], prompt, self.settings.fits)
+        messages, left_out = within_window([hits], prompt, self.model.fits)
         return await self._ask(messages, task, left_out)
 
     async def answer_from(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
@@ -28,20 +28,13 @@ TurnSink = Callable[[Turn], None]
 _MARK = re.compile(r"^--- (user|assistant) ---\n", re.MULTILINE)
 
 
-def unbounded(_: Sequence[Message]) -> bool:
-    """Every prompt fits."""
-    return True
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
     """How one agent calls its model.
 
     `max_attempts` bounds the calls for one task: 1 means that an unusable output is not sent back.
     `constrained` asks the backend to force the output into the role's JSON schema. `prompt` replaces the
-    shipped prompt text (same `$names`). `fits` tells whether a prompt is short enough for the model: retrieved
-    memories are left out, oldest first, until it says so. The sampling's seed is ignored: seeds come from the
-    episode.
+    shipped prompt text (same `$names`). The sampling's seed is ignored: seeds come from the episode.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
@@ -49,7 +42,6 @@ class AgentSettings:
     constrained: bool = True
     logprobs: bool = False
     prompt: str | None = None
-    fits: Callable[[Sequence[Message]], bool] = unbounded
 
     def within(self, max_tokens: int) -> AgentSettings:
         """The same settings with at most this many output tokens, for a task whose output cannot be longer."""

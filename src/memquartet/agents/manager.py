@@ -68,7 +68,7 @@ class MemoryManager:
             view = ManagerView.of(facts, shown, meta)
             return view, render_prompt(text, {"facts": view.text})
 
-        (view, messages), left_out = within_window(hits, prompt, lambda made: self.settings.fits(made[1]))
+        (view, messages), left_out = within_window(hits, prompt, lambda made: self.model.fits(made[1]))
         return await ask(
             self.model,
             Role.MANAGER,

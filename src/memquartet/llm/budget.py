@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from memquartet.core.messages import Message
 from memquartet.errors import BudgetError, ConfigError
 from memquartet.llm.protocols import ChatModel, ChatRequest, Completion
 
@@ -67,6 +69,10 @@ class BudgetedModel:
     def name(self) -> str:
         """The inner model's name."""
         return self._model.name
+
+    def fits(self, messages: Sequence[Message]) -> bool:
+        """As the inner model says."""
+        return self._model.fits(messages)
 
     async def complete(self, request: ChatRequest) -> Completion:
         """Ask the inner model, if the budget allows it.

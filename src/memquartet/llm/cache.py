@@ -13,7 +13,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from typing import Self
 
 from pydantic import TypeAdapter
 
+from memquartet.core.messages import Message
 from memquartet.errors import StoreError, StoreVersionError
 from memquartet.llm.protocols import ChatModel, ChatRequest, Completion
 
@@ -145,6 +146,10 @@ class CachedModel:
     def name(self) -> str:
         """The inner model's name."""
         return self._model.name
+
+    def fits(self, messages: Sequence[Message]) -> bool:
+        """As the inner model says."""
+        return self._model.fits(messages)
 
     async def complete(self, request: ChatRequest) -> Completion:
         """The kept reply, or a new one that is kept before it is returned.

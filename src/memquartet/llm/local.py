@@ -15,7 +15,7 @@ import secrets
 import socket
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -23,16 +23,23 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from memquartet.core.messages import Message
 from memquartet.errors import ConfigError, MissingExtraError, ModelServerError
 from memquartet.llm.models import path_of
 from memquartet.llm.protocols import ChatRequest, Completion, JsonSchema, Sampling
 from memquartet.llm.wire import GarbageReplyError, read_completion, request_json
+from memquartet.text.tokens import default_counter
 
 if TYPE_CHECKING:
     import xllamacpp
 
 PROMPT_CACHE_MIB = 512
 """Finished prompts kept in memory, so that a role's long fixed prompt is read once (llama.cpp's own: 8 GiB)."""
+
+OUTPUT_ROOM = 256
+"""Tokens that a prompt has to leave free."""
+TEMPLATE_TOKENS = 8
+"""What a chat template adds to a message, about."""
 
 _QUIET = -1
 _JSON_OPENINGS = frozenset({"", "{", "[", '"', "-", *"0123456789", *"tfn"})
@@ -86,6 +93,12 @@ class LocalChatModel:
     def name(self) -> str:
         """The name or path it was asked for by."""
         return self._name
+
+    def fits(self, messages: Sequence[Message]) -> bool:
+        """Whether a prompt leaves room for an output; counted by another tokenizer, hence with a margin."""
+        count = default_counter().count
+        tokens = sum(count(message.content) + TEMPLATE_TOKENS for message in messages)
+        return tokens * 1.1 + OUTPUT_ROOM <= self._context
 
     async def complete(self, request: ChatRequest) -> Completion:
         """Answer one request; cancelling it frees its slot at the next token.

@@ -8,12 +8,13 @@ import logging
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from memquartet.core.messages import Message
 from memquartet.errors import ConfigError, MissingExtraError, ModelServerError
 from memquartet.llm.protocols import ChatRequest, Completion
 from memquartet.llm.wire import GarbageReplyError, read_completion, request_json
@@ -143,6 +144,10 @@ class OpenAIChatModel:
     def warnings(self) -> tuple[str, ...]:
         """What the server was found not to support."""
         return tuple(self._dialect.warnings)
+
+    def fits(self, messages: Sequence[Message]) -> bool:
+        """Always: a server does not tell its window; what does not fit comes back as an error."""
+        return True
 
     async def complete(self, request: ChatRequest) -> Completion:
         """Answer one request.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -59,11 +59,15 @@ class Completion:
 
 
 class ChatModel(Protocol):
-    """A language model behind one coroutine."""
+    """A language model: one coroutine, and what it can take in."""
 
     @property
     def name(self) -> str:
         """The model's name, as it is written into journals and transcripts."""
+        ...
+
+    def fits(self, messages: Sequence[Message]) -> bool:
+        """Whether a prompt leaves room for an output in the model's window; True where the window is unknown."""
         ...
 
     async def complete(self, request: ChatRequest) -> Completion:

@@ -218,6 +218,10 @@ class _Recorded:
     def name(self) -> str:
         return self._model.name
 
+    def fits(self, messages: Sequence[Message]) -> bool:
+        """As the model behind it says."""
+        return self._model.fits(messages)
+
     async def complete(self, request: ChatRequest) -> Completion:
         turn = self._replies.get((request.messages, request.sampling.seed))
         if turn is None:

@@ -19,6 +19,7 @@ from memquartet.agents.summarizer import Summarizer
 from memquartet.agents.team import Team
 from memquartet.benchmarks.worlds.script import right_decision
 from memquartet.benchmarks.worlds.truth import FactKind, Form, TrueFact, answer_from, asked_by, truth_of
+from memquartet.core.messages import Message
 from memquartet.core.samples import Sample
 from memquartet.core.trajectory import Decision, Role, Turn
 from memquartet.llm.protocols import ChatRequest, Completion
@@ -129,6 +130,10 @@ class OracleModel:
             Role.ANSWERER: answer,
         }[role]
         self.name = f"oracle:{role}"
+
+    def fits(self, messages: Sequence[Message]) -> bool:
+        """Always: it knows the truth, however long the prompt."""
+        return True
 
     async def complete(self, request: ChatRequest) -> Completion:
         """Give the right reply to the last message."""

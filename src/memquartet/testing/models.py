@@ -43,16 +43,22 @@ class ScriptedModel:
     Args:
         script: see above; an exception in it is raised.
         name: reported as the model's name.
+        window: characters that the last message of a prompt may have; None is any number.
     """
 
-    def __init__(self, script: Script, *, name: str = "scripted") -> None:
+    def __init__(self, script: Script, *, name: str = "scripted", window: int | None = None) -> None:
         self._script = script
         self._name = name
+        self._window = window
         self.requests: list[ChatRequest] = []
 
     @property
     def name(self) -> str:
         return self._name
+
+    def fits(self, messages: Sequence[Message]) -> bool:
+        """Whether the last message is within the window."""
+        return self._window is None or len(messages[-1].content) <= self._window
 
     async def complete(self, request: ChatRequest) -> Completion:
         """Give the next reply.
