@@ -3,7 +3,7 @@
 A call extracts facts from the new piece, seeing a rolling summary and the last messages before it; for each fact a
 call decides what becomes of it in sight of the ten most similar memories. A contradicted memory is deleted and the
 fact that contradicts it is not stored, as in the paper. Today's `mem0ai` package works otherwise (it only adds):
-see `systems.mem0_package` for the real thing.
+`examples/with_extras/mem0_package.py` plugs the real thing in.
 """
 
 from __future__ import annotations
