@@ -55,7 +55,7 @@ $(VENV)/bin/python:
 # Stamps: a second call installs nothing unless pyproject.toml changed.
 $(VENV)/installed-demo: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing memquartet with llama.cpp and the scorers (takes a minute or two)"
-	@$(PIP) -e '.[local,eval]'
+	@$(PIP) -e '.[local,score]'
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python

@@ -30,7 +30,8 @@ MIN_FREE_BYTES = 500_000_000
 EXTRAS = {
     "openai": ("openai", "models and embeddings behind an OpenAI-compatible server"),
     "local": ("xllamacpp", "models in this process, through llama.cpp"),
-    "eval": ("nltk", "the scores of LoCoMo"),
+    "score": ("nltk", "the scores of LoCoMo"),
+    "eval": ("punkt", "other benchmarks: their files, chunks and scores"),
     "embed": ("sentence_transformers", "embedders that need torch"),
     "train": ("verl", "training on verl"),
 }

@@ -27,6 +27,6 @@ def _stemmer() -> PorterStemmer:
         from nltk.stem.porter import PorterStemmer
     except ImportError as error:
         raise MissingExtraError(
-            "this metric needs NLTK's Porter stemmer: pip install 'memquartet[eval]'"
+            "this metric needs NLTK's Porter stemmer: pip install 'memquartet[score]'"
         ) from error
     return PorterStemmer()
