@@ -15,12 +15,12 @@ def test_the_presets_that_the_pages_name_are_there_and_say_what_they_are() -> No
 
 
 def test_a_plan_is_verls_own_command() -> None:
-    launch = plan(["grpo", "cpu"], ["trainer.total_epochs=3"], train=[Path("/d/a.parquet")], model="m")
+    launch = plan(["grpo", "cpu"], ["trainer.total_epochs=3"], train=[Path("/d/a,1.parquet")], model="m")
     assert launch.command[1:3] == ("-m", "verl.trainer.main_ppo")
     assert launch.command[-4:] == (
         "preset=[grpo,cpu]",
-        "data.train_files=[/d/a.parquet]",
-        "actor_rollout_ref.model.path=m",
+        "data.train_files=['/d/a,1.parquet']",
+        "actor_rollout_ref.model.path='m'",
         "trainer.total_epochs=3",
     )
     assert launch.environment["VERL_PLATFORM"] == "cpu"

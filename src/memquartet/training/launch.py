@@ -81,11 +81,11 @@ def plan(
             raise ConfigError(f"override {override!r}: expected key=value, or ~key to remove one")
     chosen = [f"preset=[{','.join(names)}]"] if names else []
     files = [
-        f"data.{key}=[{','.join(str(path.resolve()) for path in paths)}]"
+        f"data.{key}=[{','.join(_quoted(str(path.resolve())) for path in paths)}]"
         for key, paths in (("train_files", train), ("val_files", val))
         if paths
     ]
-    path = [f"actor_rollout_ref.model.path={model}"] if model else []
+    path = [f"actor_rollout_ref.model.path={_quoted(model)}"] if model else []
     command = (
         sys.executable,
         "-m",
@@ -116,3 +116,9 @@ def start(launch: Launch, *, timeout: float | None = None) -> int:
     return subprocess.run(
         launch.command, env=launch.full_environment(), timeout=timeout, check=False
     ).returncode
+
+
+def _quoted(text: str) -> str:
+    """A string as Hydra's grammar wants it, whatever stands in it."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

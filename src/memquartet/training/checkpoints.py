@@ -1,0 +1,74 @@
+"""Models in and out of training: a GGUF file as a folder to train, a run's checkpoint as a folder to use.
+
+As a program: `python -m memquartet.training.checkpoints gguf FILE FOLDER` or `… merge CHECKPOINT FOLDER`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from memquartet.errors import ConfigError, InputError
+
+END_OF_TURN, PADDING = "<|im_end|>", "<|endoftext|>"
+
+
+def from_gguf(file: Path, folder: Path) -> None:
+    """Write a GGUF model as a Hugging Face folder in bfloat16.
+
+    A chat model of the SmolLM2 kind ends its turns with `<|im_end|>`, which its GGUF's tokenizer does not say.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if not file.is_file():
+        raise InputError(f"{str(file)!r}: no such GGUF file")
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    if END_OF_TURN in tokenizer.get_vocab():
+        tokenizer.eos_token, tokenizer.pad_token = END_OF_TURN, PADDING
+        for config in (model.config, model.generation_config):
+            config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def merge(checkpoint: Path, folder: Path) -> None:
+    """Write a run's checkpoint (`…/global_step_N`) as a Hugging Face folder, by verl's own merger.
+
+    Raises:
+        InputError: the folder holds no actor.
+        ConfigError: verl could not merge it; the message ends with its last words.
+    """
+    actor = checkpoint / "actor"
+    if not actor.is_dir():
+        raise InputError(f"{str(checkpoint)!r} holds no folder 'actor': expected a run's global_step_N")
+    command = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
+    ended = subprocess.run(
+        [*command, "--local_dir", str(actor), "--target_dir", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode:
+        raise ConfigError(f"verl could not merge {str(checkpoint)!r}: {ended.stderr[-600:]}")
+
+
+def main(arguments: list[str]) -> None:
+    """Run one of the two from a command line.
+
+    Raises:
+        ConfigError: neither `gguf` nor `merge` with two paths was asked for.
+    """
+    actions = {"gguf": from_gguf, "merge": merge}
+    if len(arguments) != 3 or arguments[0] not in actions:
+        raise ConfigError(f"expected 'gguf FILE FOLDER' or 'merge CHECKPOINT FOLDER', got {arguments}")
+    actions[arguments[0]](Path(arguments[1]), Path(arguments[2]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
