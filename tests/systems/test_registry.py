@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,21 @@ def test_an_entry_point_that_cannot_be_loaded_says_so(package: Path) -> None:
         make("gone")
     with pytest.raises(ConfigError, match="is no factory, but a int"):
         make("broken")
+
+
+@pytest.mark.parametrize("name", ["quartet", "rag_hybrid", "memory_r1"])
+def test_equal_runs_make_equal_requests_so_that_a_cache_can_answer_them(name: str) -> None:
+    lines = "\n".join(f"Person{n} lives in Oslo." for n in range(40))
+    facts = [{"speaker": "", "text": f"Person{n} lives in Oslo."} for n in range(40)]
+    replies = {
+        "extractor": json.dumps({"semantic": lines.splitlines(), "episodic": [], "unimportant": []}),
+        "manager": json.dumps({"decisions": [{"fact": n, "op": "ADD"} for n in range(40)]}),
+        "r1_extract": json.dumps({"facts": facts}),
+        "r1_manage": json.dumps({"memory": [{"id": "x", "event": "ADD", **fact} for fact in facts]}),
+        "answerer": "Oslo",
+        "r1_answer": "**Answer:** Oslo",
+    }
+    first, second = scripted(replies), scripted(replies)
+    for model in (first, second):
+        run(name, model, sample(lines, lines))
+    assert first.requests == second.requests

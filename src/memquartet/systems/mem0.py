@@ -27,7 +27,14 @@ from memquartet.systems.fact_lists import FACTS_SCHEMA, StatedFact, read_facts
 from memquartet.systems.prompting import prompt
 from memquartet.systems.raw import CONTEXT_TOKENS
 from memquartet.systems.raw_text import Unit, recalled
-from memquartet.systems.sessions import Recalled, RespondingSession, answered_by, read_chunks, search_many
+from memquartet.systems.sessions import (
+    Recalled,
+    RespondingSession,
+    answered_by,
+    fresh_memory,
+    read_chunks,
+    search_many,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +60,7 @@ class Mem0:
 
     async def read(self, sample: Sample, *, seed: int, on_progress: Progress) -> RespondingSession:
         """Extract and update after each chunk; the summary follows."""
-        memory = Memory(embedder=self.embedder, state_budget=self.settings.summary_tokens)
+        memory = fresh_memory(self.embedder, state_budget=self.settings.summary_tokens)
         recent: list[str] = []
 
         async def read_one(chunk: Chunk, task: Task) -> tuple[Fact, ...]:

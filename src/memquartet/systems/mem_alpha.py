@@ -25,7 +25,14 @@ from memquartet.rollout.episode import Progress
 from memquartet.systems.prompting import prompt
 from memquartet.systems.raw import CONTEXT_TOKENS
 from memquartet.systems.raw_text import within
-from memquartet.systems.sessions import Recalled, RespondingSession, answered_by, read_chunks, search_many
+from memquartet.systems.sessions import (
+    Recalled,
+    RespondingSession,
+    answered_by,
+    fresh_memory,
+    read_chunks,
+    search_many,
+)
 from memquartet.text.tokens import default_counter
 from memquartet.tools.execution import execute
 from memquartet.tools.memory_tools import memory_tool_schemas
@@ -57,7 +64,7 @@ class MemAlpha:
 
     async def read(self, sample: Sample, *, seed: int, on_progress: Progress) -> RespondingSession:
         """Let the agent update its memories after each chunk."""
-        memory = Memory(embedder=NoEmbedder(), state_budget=self.settings.core_tokens)
+        memory = fresh_memory(NoEmbedder(), state_budget=self.settings.core_tokens)
 
         async def update(chunk: Chunk, task: Task) -> tuple[Fact, ...]:
             return await self._update(memory, chunk, task)

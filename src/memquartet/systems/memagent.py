@@ -18,10 +18,9 @@ from memquartet.core.samples import Chunk, Question, Sample
 from memquartet.core.trajectory import Role
 from memquartet.llm.protocols import ChatModel, Sampling
 from memquartet.memory.embedders import NoEmbedder
-from memquartet.memory.memory import Memory
 from memquartet.rollout.episode import Progress
 from memquartet.systems.prompting import prompt
-from memquartet.systems.sessions import Recalled, RespondingSession, answered_by, read_chunks
+from memquartet.systems.sessions import Recalled, RespondingSession, answered_by, fresh_memory, read_chunks
 from memquartet.text.chunking import pack
 from memquartet.text.tokens import default_counter
 
@@ -62,7 +61,7 @@ class MemAgent:
 
             return RespondingSession(respond=answered_by(self.answerer, recall_anew, sample), seed=seed)
 
-        memory = Memory(embedder=NoEmbedder(), state_budget=self.settings.memory_tokens)
+        memory = fresh_memory(NoEmbedder(), state_budget=self.settings.memory_tokens)
 
         async def overwrite(chunk: Chunk, task: Task) -> tuple[Fact, ...]:
             memory.set_state(await self._overwrite(memory.state().text, chunk, NO_QUESTION, task))

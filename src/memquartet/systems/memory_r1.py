@@ -40,7 +40,7 @@ from memquartet.systems.posing import Posing
 from memquartet.systems.prompting import prompt
 from memquartet.systems.raw import CONTEXT_TOKENS
 from memquartet.systems.raw_text import within
-from memquartet.systems.sessions import RespondingSession, Response, read_chunks, search_many
+from memquartet.systems.sessions import RespondingSession, Response, fresh_memory, read_chunks, search_many
 
 SPEAKER = "speaker"
 _EVENTS = ("ADD", "UPDATE", "DELETE", "NONE", "NOOP", "NO_OPERATION")
@@ -68,7 +68,7 @@ class MemoryR1:
 
     async def read(self, sample: Sample, *, seed: int, on_progress: Progress) -> RespondingSession:
         """Build the memory bank."""
-        memory = Memory(embedder=self.embedder)
+        memory = fresh_memory(self.embedder)
 
         async def read_one(chunk: Chunk, task: Task) -> tuple[Fact, ...]:
             facts = await self._extract(chunk, task)

@@ -20,7 +20,7 @@ from memquartet.rollout.episode import Progress
 from memquartet.systems.prompting import prompt
 from memquartet.systems.raw import CONTEXT_TOKENS
 from memquartet.systems.raw_text import Unit, recalled, store_raw, within
-from memquartet.systems.sessions import Recalled, RespondingSession, answered_by, search_many
+from memquartet.systems.sessions import Recalled, RespondingSession, answered_by, fresh_memory, search_many
 
 MAX_SUB_QUESTIONS = 4
 _NUMBERING = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.):])\s*")
@@ -49,7 +49,7 @@ class MmoaRag:
     async def read(self, sample: Sample, *, seed: int, on_progress: Progress) -> RespondingSession:
         """Index the raw text."""
         unit = self.settings.unit.of(sample)
-        memory = Memory(embedder=self.embedder)
+        memory = fresh_memory(self.embedder)
         await asyncio.to_thread(store_raw, memory, sample, unit, self.name)
         for _ in sample.chunks:
             on_progress("chunk")

@@ -10,13 +10,12 @@ from memquartet.agents.rendering import memory_line
 from memquartet.agents.team import Team
 from memquartet.core.samples import Question, Sample
 from memquartet.core.trajectory import MemoryStep
-from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Embedder
 from memquartet.rollout.episode import EpisodeSettings, Progress, Rollout
 from memquartet.systems.associative import AssociativeSettings
 from memquartet.systems.camelot import Consolidator
 from memquartet.systems.posing import Posing
-from memquartet.systems.sessions import RespondingSession, Response, search_many
+from memquartet.systems.sessions import RespondingSession, Response, fresh_memory, search_many
 
 
 class ShortTerm(StrEnum):
@@ -47,7 +46,7 @@ class Quartet:
     async def read(self, sample: Sample, *, seed: int, on_progress: Progress) -> RespondingSession:
         """Extract, decide, apply, fold; chunk by chunk."""
         settings = self.settings
-        memory = Memory(embedder=self.embedder)
+        memory = fresh_memory(self.embedder)
         rollout = Rollout(team=self._team(), memory=memory, settings=settings, seed=seed)
         steps: list[MemoryStep] = []
         for chunk in sample.chunks:

@@ -10,11 +10,10 @@ from memquartet.agents.answerer import Answerer
 from memquartet.agents.base import Task
 from memquartet.core.samples import Question, Sample
 from memquartet.memory.embedders import NoEmbedder
-from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Embedder, SearchMethod
 from memquartet.rollout.episode import Progress
 from memquartet.systems.raw_text import Unit, recalled, store_raw
-from memquartet.systems.sessions import Recalled, RespondingSession, answered_by, search_many
+from memquartet.systems.sessions import Recalled, RespondingSession, answered_by, fresh_memory, search_many
 from memquartet.text.tokens import Keep, default_counter
 
 CONTEXT_TOKENS = 3072
@@ -104,7 +103,7 @@ class Rag:
         """Index the units."""
         settings = self.settings
         unit = settings.unit.of(sample)
-        memory = Memory(embedder=NoEmbedder() if self.method is SearchMethod.BM25 else self.embedder)
+        memory = fresh_memory(NoEmbedder() if self.method is SearchMethod.BM25 else self.embedder)
         await asyncio.to_thread(store_raw, memory, sample, unit, self.name)
         for _ in sample.chunks:
             on_progress("chunk")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
 
 from memquartet.agents.answerer import Answerer
 from memquartet.agents.base import Task, derive_seed
@@ -12,10 +14,26 @@ from memquartet.core.memory import EntryId, Fact, Hit
 from memquartet.core.samples import Chunk, Question, Sample
 from memquartet.core.trajectory import Answer, Failure, MemoryStep, Trajectory, Turn
 from memquartet.errors import WorldError
-from memquartet.memory.memory import Memory
-from memquartet.memory.protocols import NO_FILTERS, Filters, SearchMethod
+from memquartet.memory.memory import STATE_BUDGET, Memory
+from memquartet.memory.protocols import NO_FILTERS, Embedder, Filters, SearchMethod
 from memquartet.rollout.episode import Progress
 from memquartet.systems.posing import Posing
+
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def fresh_memory(embedder: Embedder, *, state_budget: int = STATE_BUDGET) -> Memory:
+    """A memory in RAM whose clock counts writes in place of time.
+
+    Entries are shown in the order of their times; on a real clock two of them could share a microsecond in one run and
+    not in the next, and a resumed run would ask what was never asked.
+    """
+    ticks = count(1)
+    return Memory(
+        embedder=embedder,
+        state_budget=state_budget,
+        clock=lambda: EPOCH + timedelta(microseconds=next(ticks)),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
