@@ -166,4 +166,4 @@ def test_a_judge_scores_what_its_benchmark_wants_judged(team: FakeServer) -> Non
         assert json.loads(result.stdout)["results"][0]["scores"]["overall"]["mean"] == score
         errors.append(result.stderr)
     assert "1 answers have no verdict" in errors[1]
-    assert "scores this by a judge model" in run(*command, "--out", "without").stderr
+    assert "compare only with --judge SPEC" in run(*command, "--out", "without").stderr

@@ -212,6 +212,6 @@ def _warn_of_judges(samples: Sequence[Sample], screen: Screen) -> None:
     judged = sorted({sample.source for sample in samples if sample.extra.get("judge")})
     if judged:
         screen.warn(
-            f"{', '.join(judged[:5])}: the benchmark scores this by a judge model (--judge SPEC);"
-            " without one it is scored by its text metric, which is not comparable with published numbers"
+            f"{', '.join(judged[:5])}: scored by its text metric here; numbers published with a judge model"
+            " compare only with --judge SPEC"
         )
