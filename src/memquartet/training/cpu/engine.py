@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import verl.utils.model as verl_models
+from transformers import AutoModelForTokenClassification, PretrainedConfig, PreTrainedModel
 from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead, FSDPEngineWithValueHead
 
@@ -35,4 +37,31 @@ class CpuEngine(_InHostMemory, FSDPEngineWithLMHead):
 
 @EngineRegistry.register(model_type="value_model", backend="fsdp2", device="cpu")
 class CpuValueEngine(_InHostMemory, FSDPEngineWithValueHead):
-    """The critic's engine."""
+    """The critic's engine.
+
+    verl loads critics with FlashAttention 2 whatever the configuration says, which has no CPU version.
+    """
+
+    def _build_module(self) -> torch.nn.Module:
+        loader = verl_models.load_valuehead_model
+        verl_models.load_valuehead_model = _load_critic
+        try:
+            return super()._build_module()
+        finally:
+            verl_models.load_valuehead_model = loader
+
+
+def _load_critic(
+    *,
+    local_path: str,
+    torch_dtype: torch.dtype,
+    model_config: PretrainedConfig,
+    trust_remote_code: bool,
+) -> PreTrainedModel:
+    return AutoModelForTokenClassification.from_pretrained(
+        local_path,
+        dtype=torch_dtype,
+        config=model_config,
+        attn_implementation="sdpa",
+        trust_remote_code=trust_remote_code,
+    )
