@@ -32,7 +32,16 @@ def test_a_local_model_is_named_by_its_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    ["", "gpt-x", "local:", "openai:", "openai:@http://host/v1", "openai:http://host", "openai:m@localhost:1", "local:/none.gguf"],
+    [
+        "",
+        "gpt-x",
+        "local:",
+        "openai:",
+        "openai:@http://host/v1",
+        "openai:http://host",
+        "openai:m@localhost:1",
+        "local:/none.gguf",
+    ],
 )
 def test_anything_else_is_a_config_error_that_shows_the_forms(spec: str) -> None:
     with pytest.raises(ConfigError, match="expected"):
