@@ -31,7 +31,7 @@ EXTRAS = {
     "openai": ("openai", "models and embeddings behind an OpenAI-compatible server"),
     "local": ("xllamacpp", "models in this process, through llama.cpp"),
     "score": ("nltk", "the scores of LoCoMo"),
-    "eval": ("punkt", "other benchmarks: their files, chunks and scores"),
+    "eval": ("bpe_openai", "other benchmarks: their files, chunks and scores"),
     "embed": ("sentence_transformers", "embedders that need torch"),
     "train": ("verl", "training on verl"),
 }
