@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from memquartet.errors import ConfigError, MissingExtraError
 from memquartet.memory.protocols import Embedder, Vectors
+from memquartet.memory.retrieval.vectors import unit_rows
 from memquartet.text.terms import content_words
 from memquartet.text.tokens import bundled_tokenizer
 
@@ -130,13 +131,6 @@ def make_embedder(spec: str) -> Embedder:
     raise ConfigError(
         f"unknown embedder {spec!r}; expected 'static', 'none', 'sentence-transformers:NAME' or 'openai:MODEL@BASE_URL'"
     )
-
-
-def unit_rows(rows: Vectors) -> Vectors:
-    """Rows scaled to length 1 as float32; rows of zeros stay."""
-    lengths = np.sqrt(np.vecdot(rows, rows))[:, None]
-    unit: Vectors = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    return unit
 
 
 @cache

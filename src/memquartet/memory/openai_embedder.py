@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
 from memquartet.errors import ConfigError, MissingExtraError, ModelServerError
-from memquartet.memory.embedders import unit_rows
 from memquartet.memory.protocols import Vectors
+from memquartet.memory.retrieval.vectors import unit_rows
 
 if TYPE_CHECKING:
     from openai import OpenAI

@@ -1,4 +1,4 @@
-"""Exact cosine over the candidates of one search."""
+"""Unit vectors, and their exact cosine over the candidates of one search."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from memquartet.memory.protocols import Vectors
 from memquartet.memory.retrieval.candidates import Candidates
 
 _CHUNK_ROWS = 1024
@@ -32,3 +33,10 @@ def cosine(candidates: Sequence[Candidates], query: NDArray[np.float32]) -> NDAr
                 np.vecdot(vectors.take(rows, axis=0), query, out=out)
         start += len(part)
     return scores.astype(np.float64)
+
+
+def unit_rows(rows: Vectors) -> Vectors:
+    """Rows scaled to length 1 as float32; rows of zeros stay."""
+    lengths = np.sqrt(np.vecdot(rows, rows))[:, None]
+    unit: Vectors = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return unit
