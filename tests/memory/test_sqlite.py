@@ -325,6 +325,33 @@ def test_another_embedder_is_refused_with_the_command_that_helps(tmp_path: Path)
     assert StaticEmbedder.identity in str(caught.value)
 
 
+class WrongEmbedder:
+    """Breaks the promise of `Embedder` by giving the same rows for every text."""
+
+    identity = "wrong@1"
+    dim = 2
+
+    def __init__(self, rows: Sequence[Sequence[float]]) -> None:
+        self.rows = rows
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        return np.array(self.rows, np.float32)
+
+
+@pytest.mark.parametrize("rows", [[[3.0, 4.0]], [[np.nan, 0.0]], [[1.0]], [[1.0, 0.0]] * 2, []])
+def test_a_wrong_embedder_writes_nothing(tmp_path: Path, rows: Sequence[Sequence[float]]) -> None:
+    path = tmp_path / "memory.db"
+    with opened(path, WrongEmbedder(rows)) as memory:
+        with pytest.raises(ConfigError, match="wrong@1"):
+            memory.insert("semantic", "Mira lives in Leeds")
+        assert memory.entries() == []
+    with opened(path, WrongEmbedder([[0.6, 0.8]])) as memory:
+        memory.insert("semantic", "Mira lives in Leeds")
+        with pytest.raises(ConfigError, match="wrong@1"):
+            memory.reembed(WrongEmbedder(rows))
+        assert len(memory.search("Leeds")) == 1
+
+
 def test_reembedding_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     path = tmp_path / "m.db"
     with opened(path) as memory:

@@ -29,6 +29,7 @@ from memquartet.memory.journal import Checkpoint, Journal, JournalRecord, Vector
 from memquartet.memory.limits import aware
 from memquartet.memory.protocols import Embedder
 from memquartet.memory.retrieval.index import Index
+from memquartet.memory.retrieval.vectors import checked_vectors
 from memquartet.memory.sqlite.checkpoint import pack_contents, unpack_contents
 from memquartet.memory.sqlite.reembedding import Progress, reembed
 
@@ -226,8 +227,8 @@ class Store:
             raise ReadOnlyError("this is a view of the past and cannot change: write to a fork() of it")
 
     def embed(self, texts: Sequence[str]) -> list[Vector]:
-        """A vector for each text, in one call of the embedder."""
-        return list(self.embedder.embed(texts)) if texts else []
+        """A vector for each text, in one call of the embedder; see `checked_vectors`."""
+        return checked_vectors(self.embedder, texts)
 
     def now(self) -> datetime:
         """The clock's time in UTC.

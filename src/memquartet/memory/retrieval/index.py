@@ -25,7 +25,7 @@ from memquartet.memory.retrieval.lexical import bm25
 from memquartet.memory.retrieval.segments import Mask, Row, Rows, Segment, freeze, merge
 from memquartet.memory.retrieval.selection import best
 from memquartet.memory.retrieval.snapshot import Snapshot, pack, unpack
-from memquartet.memory.retrieval.vectors import cosine
+from memquartet.memory.retrieval.vectors import UNIT_TOLERANCE, cosine
 from memquartet.text.terms import index_terms
 
 HEAD_ROWS = 32
@@ -34,8 +34,6 @@ SMALL_ROWS = 512
 """A segment up to this size takes in whatever follows it: copying it costs less than searching one more."""
 MAX_MERGED_ROWS = 65_536
 """Segments are not merged beyond this size, which bounds the longest pause of an `add`."""
-
-_UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +226,7 @@ class Index:
             raise ConfigError(f"a vector has shape {vector.shape}; this index takes ({self._dim},)")
         given = np.array(vector, np.float32)
         square = float(np.vecdot(given, given))
-        if self._dim and square and not abs(square - 1) < _UNIT_TOLERANCE:
+        if self._dim and square and not abs(square - 1) < UNIT_TOLERANCE:
             raise ConfigError(
                 f"a vector has the squared length {square}; expected 1, or 0 for a text without tokens"
             )

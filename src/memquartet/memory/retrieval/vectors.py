@@ -7,10 +7,39 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from memquartet.memory.protocols import Vectors
+from memquartet.errors import ConfigError
+from memquartet.memory.protocols import Embedder, Vectors
 from memquartet.memory.retrieval.candidates import Candidates
 
+UNIT_TOLERANCE = 1e-3
+"""How far the squared length of a unit vector may be from 1: half-precision models round."""
+
 _CHUNK_ROWS = 1024
+
+
+def checked_vectors(embedder: Embedder, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+    """A vector for each text, in one call; checked before anything is written, because a journal keeps for good.
+
+    Raises:
+        ConfigError: the embedder does not give what `Embedder` promises.
+        WorldError: a remote embedder failed.
+    """
+    if not texts:
+        return []
+    vectors = np.asarray(embedder.embed(texts), np.float32)
+    if vectors.shape != (len(texts), embedder.dim):
+        raise ConfigError(
+            f"the embedder {embedder.identity!r} gave vectors of shape {vectors.shape} for {len(texts)} texts,"
+            f" expected {(len(texts), embedder.dim)}: correct its `embed` or its `dim`"
+        )
+    squares = np.vecdot(vectors, vectors)
+    wrong = squares[(squares != 0) & ~(np.abs(squares - 1) < UNIT_TOLERANCE)]
+    if len(wrong):
+        raise ConfigError(
+            f"the embedder {embedder.identity!r} gave a vector of squared length {wrong[0]},"
+            " expected 1, or 0 for a text without tokens: divide each vector by its length"
+        )
+    return list(vectors)
 
 
 def cosine(candidates: Sequence[Candidates], query: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from memquartet.core.memory import EntryId
 from memquartet.memory.journal import Derived, Journal, JournalRecord
 from memquartet.memory.protocols import Embedder
+from memquartet.memory.retrieval.vectors import checked_vectors
 from memquartet.memory.sqlite.journal import SqliteJournal
 
 BATCH = 256
@@ -74,5 +75,5 @@ def _follow(living: dict[EntryId, tuple[int, str]], records: Iterable[JournalRec
 
 def _stage(derived: Derived, embedder: Embedder, texts: list[tuple[int, str]]) -> None:
     if texts:
-        vectors = embedder.embed([text for _, text in texts])
+        vectors = checked_vectors(embedder, [text for _, text in texts])
         derived.stage(zip((seq for seq, _ in texts), vectors, strict=True))
