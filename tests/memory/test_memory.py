@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from memquartet.errors import (
     ConfigError,
     EmbedderMismatchError,
     InputError,
+    ModelServerError,
     ReadOnlyError,
     StoreError,
     StoreVersionError,
 )
 from memquartet.memory.embedders import NoEmbedder
 from memquartet.memory.memory import Memory
+from memquartet.memory.protocols import Vectors
 from memquartet.testing.store_conformance import TickingClock
 
 
@@ -177,6 +180,34 @@ def test_a_memory_says_whether_it_may_block(tmp_path: Path) -> None:
     with Memory.open(tmp_path / "m.db", embedder=NoEmbedder()) as memory:
         assert memory.blocking
         assert not memory.fork().blocking
+
+
+class DownEmbedder:
+    """An embedder whose server is down."""
+
+    identity = "down@1"
+    dim = 2
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        raise ModelServerError("no reply, on purpose")
+
+
+def test_a_failed_change_of_embedder_keeps_the_old_one() -> None:
+    memory = Memory()
+    memory.insert("semantic", "Mira lives in Leeds")
+    with pytest.raises(ModelServerError):
+        memory.reembed(DownEmbedder())
+    memory.insert("semantic", "Jonas runs")
+    assert memory.search("Leeds", method="embedding")[0].entry.content == "Mira lives in Leeds"
+
+
+def test_the_embedder_stays_within_a_transaction() -> None:
+    memory = Memory()
+    with memory.transaction():
+        memory.insert("semantic", "Mira lives in Leeds")
+        with pytest.raises(ConfigError, match="transaction"):
+            memory.reembed(NoEmbedder())
+    assert len(memory.search("Leeds", method="embedding")) == 1
 
 
 def test_a_mismatch_of_embedders_loses_nothing(tmp_path: Path) -> None:

@@ -467,7 +467,7 @@ class Memory:
         """Change to another embedder. A file is switched over at the end; interrupted, a next call goes on.
 
         Raises:
-            ReadOnlyError: this is a view of the past.
+            ReadOnlyError, ConfigError: this is a view of the past, or in the middle of a transaction.
             WorldError: the embedder or the disk failed; the old vectors still hold.
         """
         self._store.reembed(embedder, on_progress)

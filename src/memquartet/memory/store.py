@@ -243,14 +243,22 @@ class Store:
 
         Raises:
             ReadOnlyError: this is a view of the past.
+            ConfigError: in the middle of a transaction.
             WorldError: the embedder or the disk failed; nothing changed, and a next call goes on from there.
         """
         self.require_writable()
         with self._lock:
+            self._require_settled()
             if self._journal.derived:
                 reembed(self._journal, self._journal.derived, embedder, on_progress=on_progress)
+            before = self.embedder, self._index
             self.embedder, self._index = embedder, None
-            self._built_index()
+            try:
+                self._built_index()
+            except BaseException:
+                if not self._journal.derived:
+                    self.embedder, self._index = before
+                raise
 
     def close(self) -> None:
         """Save a checkpoint where it pays off and give up the file."""
@@ -266,9 +274,14 @@ class Store:
         return self._contents
 
     def _settled(self) -> Contents:
-        if self._open:
-            raise ConfigError("a transaction is under way: finish it before you fork or look back")
+        self._require_settled()
         return self._current()
+
+    def _require_settled(self) -> None:
+        if self._open:
+            raise ConfigError(
+                "a transaction is under way: finish it before you fork, look back or change the embedder"
+            )
 
     def _derive(self, contents: Contents, index: Index | None, *, read_only: bool = False) -> Store:
         return Store(
