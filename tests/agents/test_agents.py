@@ -195,6 +195,32 @@ async def test_an_entry_deleted_for_one_fact_cannot_be_changed_for_the_next() ->
     assert [op.kind for op in second.ops] == ["insert"]
 
 
+async def test_a_second_update_of_one_entry_does_not_overwrite_the_first_fact() -> None:
+    shown = [hit(11, "Ann lives in Oslo.")]
+    (first, second), (turn,) = await decide(
+        ["Ann lives in Rome.", "Ann has a cat."], [shown, shown], ["UPDATE 0", "UPDATE 0"]
+    )
+    assert [op.kind for op in first.ops] == ["update"]
+    assert second.ops == (Insert(content="Ann has a cat.", meta={"chunk": 3}),)
+    assert "fact 1: memory 0 was already updated by an earlier decision" in turn.errors
+
+
+async def test_two_facts_may_be_merged_into_one_entry_by_the_same_text() -> None:
+    shown = [hit(11, "Ann lives in Oslo.")]
+    merged = "UPDATE 0: Ann lives in Rome with a cat."
+    (_, second), _ = await decide(["Ann lives in Rome.", "Ann has a cat."], [shown, shown], [merged, merged])
+    assert not second.defaulted
+    assert [op.kind for op in second.ops] == ["update"]
+
+
+async def test_a_text_that_is_cut_before_its_first_character_does_not_drop_the_fact() -> None:
+    cut = Reply(
+        text='{"decisions": [{"fact": 0, "op": "DELETE", "id": "0", "text": "', finish_reason="length"
+    )
+    (decision,), _ = await decide(["Ann is b."], [[hit(11, "Ann is a.")]], cut)
+    assert [op.kind for op in decision.ops] == ["delete", "insert"]
+
+
 async def test_the_last_text_of_a_cut_output_is_replaced_by_the_fact() -> None:
     cut = Reply(text='{"decisions": [{"fact": 0, "op": "ADD", "text": "Ann is', finish_reason="length")
     (decision,), _ = await decide(["Ann is b."], [[]], cut)
@@ -215,6 +241,25 @@ async def test_a_review_never_deletes_every_memory_and_touches_only_what_was_sho
         Delete(entry_id=EntryId("m2")),
     )
     assert [turn.status for turn in turns] == [TurnStatus.INVALID, TurnStatus.OK]
+
+
+@pytest.mark.parametrize(
+    ("text", "finish_reason", "complaint"),
+    [
+        ('[{"op": "DELETE", "id": "1"}, {"op": "UPDATE", "id": "0", "text": "Ann wor', "length", "was cut"),
+        (json.dumps(["DELETE 1", "UPDATE 0: " + "x" * 2000]), "stop", "more than 1000 characters"),
+    ],
+)
+async def test_a_review_that_would_lose_words_changes_nothing(
+    text: str, finish_reason: str, complaint: str
+) -> None:
+    where, turns = task()
+    entries = [entry(1, "Ann is a nurse."), entry(2, "Ann works in Rome.")]
+    model = ScriptedModel([Reply(text=text, finish_reason=finish_reason)] * 2)
+    reply = await MemoryManager(model=model).review(entries, task=where)
+    assert reply.value == ()
+    assert turns[-1].status is TurnStatus.INVALID
+    assert any(complaint in error for error in turns[-1].errors)
 
 
 async def test_the_summary_is_the_output_and_an_empty_one_is_refused() -> None:

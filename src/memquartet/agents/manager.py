@@ -7,7 +7,7 @@ stored as new unless a shown memory already says the same words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from memquartet.agents.base import AgentSettings, Reading, Reply, Task, ask, render_prompt, shipped_prompt
@@ -135,9 +135,9 @@ class ManagerView:
         choices = list(outcome.by_fact)
         if completion.finish_reason == "length":
             _drop_cut_text(choices, errors)
-        gone: set[EntryId] = set()
+        changed: dict[EntryId, Choice] = {}
         decisions = tuple(
-            self._decision(number, choice, gone, errors) for number, choice in enumerate(choices)
+            self._decision(number, choice, changed, errors) for number, choice in enumerate(choices)
         )
         status = TurnStatus.REPAIRED if errors else TurnStatus.OK
         if any(decision.defaulted for decision in decisions):
@@ -150,18 +150,18 @@ class ManagerView:
         )
 
     def _decision(
-        self, number: int, choice: Choice | None, gone: set[EntryId], errors: list[str]
+        self, number: int, choice: Choice | None, changed: dict[EntryId, Choice], errors: list[str]
     ) -> FactDecision:
-        """The checked decision about one fact; `gone` collects the entries that earlier facts deleted."""
+        """The checked decision about one fact; `changed` collects what earlier facts did to which entry."""
         fact, found = self.facts[number], self.hits[number]
         candidates = tuple(hit.entry.entry_id for hit in found)
         target = self._entry(choice)
-        problem = self._problem(number, choice, target, gone)
+        problem = self._problem(number, choice, target, changed)
         if choice is None or problem:
             errors.append(problem)
             return self._default(fact, found, candidates)
-        if choice.decision is Decision.DELETE and target is not None:
-            gone.add(target.entry_id)
+        if choice.decision in (Decision.UPDATE, Decision.DELETE) and target is not None:
+            changed[target.entry_id] = choice
         return FactDecision(
             fact=fact,
             candidates=candidates,
@@ -174,7 +174,11 @@ class ManagerView:
         return next((h.entry for found in self.hits for h in found if h.entry.entry_id == entry_id), None)
 
     def _problem(
-        self, number: int, choice: Choice | None, target: MemoryEntry | None, gone: set[EntryId]
+        self,
+        number: int,
+        choice: Choice | None,
+        target: MemoryEntry | None,
+        changed: Mapping[EntryId, Choice],
     ) -> str:
         """Why a choice cannot be carried out; empty when it can."""
         if choice is None:
@@ -183,8 +187,10 @@ class ManagerView:
             if target is None:
                 known = ", ".join(self.ids.shown) or "none"
                 return f"fact {number}: {choice.decision} names memory {choice.short!r}; shown were: {known}"
-            if target.entry_id in gone:
-                return f"fact {number}: memory {choice.short} was already deleted by an earlier decision"
+            earlier = changed.get(target.entry_id)
+            if earlier is not None and not _says_the_same(earlier, choice):
+                done = "deleted" if earlier.decision is Decision.DELETE else "updated"
+                return f"fact {number}: memory {choice.short} was already {done} by an earlier decision"
         if choice.text is not None and len(choice.text) > MAX_CONTENT_CHARACTERS:
             return f"fact {number}: the text has {len(choice.text)} characters, more than {MAX_CONTENT_CHARACTERS}"
         return ""
@@ -202,11 +208,18 @@ class ManagerView:
         )
 
 
+def _says_the_same(earlier: Choice, later: Choice) -> bool:
+    """Whether both give an entry one and the same text; any other second change would overwrite the first fact."""
+    both_update = earlier.decision is later.decision is Decision.UPDATE
+    return both_update and bool(later.text) and earlier.text == later.text
+
+
 def _drop_cut_text(choices: list[Choice | None], errors: list[str]) -> None:
     """The last text of an output cut at the token limit is half a sentence: the fact's own words are better."""
     for number in reversed(range(len(choices))):
         choice = choices[number]
-        if choice is not None and choice.text:
+        # An empty text counts as well: cut behind its quote it would mean that nothing is stored.
+        if choice is not None and choice.text is not None:
             choices[number] = replace(choice, text=None)
             errors.append(f"the output was cut; the text for fact {number} was dropped")
             return
@@ -281,9 +294,9 @@ def _read_review(completion: Completion, ids: ShortIds) -> Reading[tuple[MemoryO
         elif choice.decision is Decision.DELETE:
             ops[target] = Delete(entry_id=target)
         elif choice.text:
-            ops[target] = Update(entry_id=target, content=choice.text[:MAX_CONTENT_CHARACTERS])
-    if sum(isinstance(op, Delete) for op in ops.values()) == len(ids.shown):
-        errors.append("a review must leave at least one of the memories")
+            ops[target] = Update(entry_id=target, content=choice.text)
+    if problem := _review_problem(completion, ops.values(), len(ids.shown)):
+        errors.append(problem)
         ops = {}
     status = TurnStatus.REPAIRED if errors else TurnStatus.OK
     return Reading(
@@ -292,3 +305,14 @@ def _read_review(completion: Completion, ids: ShortIds) -> Reading[tuple[MemoryO
         parsed=[op.kind for op in ops.values()],
         errors=tuple(errors),
     )
+
+
+def _review_problem(completion: Completion, ops: Collection[MemoryOp], shown: int) -> str:
+    """Why a review would lose what only one memory holds; empty when it would not."""
+    if completion.finish_reason == "length":
+        return "the output was cut; nothing of it is carried out: merge fewer memories"
+    if any(isinstance(op, Update) and len(op.content) > MAX_CONTENT_CHARACTERS for op in ops):
+        return f"a merged text has more than {MAX_CONTENT_CHARACTERS} characters"
+    if sum(isinstance(op, Delete) for op in ops) == shown:
+        return "a review must leave at least one of the memories"
+    return ""
