@@ -105,6 +105,11 @@ def test_a_server_that_dies_half_way_leaves_questions_unscored_and_the_next_run_
     assert second.scores[OVERALL].unscored == 0
 
 
+def test_a_setting_that_fails_at_the_first_question_is_one_error_and_not_a_group(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no API key"):
+        run(tmp_path, ScriptedModel([ConfigError("no API key")] * 6))
+
+
 def test_a_budget_of_questions_is_kept_and_later_runs_go_on_from_there(tmp_path: Path) -> None:
     for answered in (2, 4, 6):
         model = ScriptedModel(know)

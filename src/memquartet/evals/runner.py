@@ -171,8 +171,11 @@ async def _live(system: MemorySystem, sample: Sample, before: Episode | None, ru
         run.on_progress(system.name, "question")
         return replace(answer, seconds=spent)
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(question)) for question in sample.questions]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(question)) for question in sample.questions]
+    except* MemquartetError as errors:
+        raise errors.exceptions[0] from None
     return Episode(
         sample_id=sample.sample_id,
         system=system.name,

@@ -32,7 +32,7 @@ from memquartet.core.trajectory import (
     Trajectory,
     Turn,
 )
-from memquartet.errors import WorldError
+from memquartet.errors import MemquartetError, WorldError
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Filters, SearchMethod
 
@@ -262,7 +262,7 @@ async def _both(first: Awaitable[T] | None, second: Awaitable[U] | None) -> tupl
     try:
         async with asyncio.TaskGroup() as group:
             left, right = group.create_task(one(first)), group.create_task(one(second))
-    except* WorldError as errors:
+    except* MemquartetError as errors:
         raise errors.exceptions[0] from None
     return left.result(), right.result()
 
