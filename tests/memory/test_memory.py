@@ -21,7 +21,7 @@ from memquartet.errors import (
 )
 from memquartet.memory.embedders import NoEmbedder
 from memquartet.memory.memory import Memory
-from memquartet.memory.protocols import Vectors
+from memquartet.memory.protocols import Filters, Vectors
 from memquartet.testing.store_conformance import TickingClock
 
 
@@ -166,6 +166,44 @@ def test_bad_exports_are_refused_with_their_line(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="not UTF-8"):
         small().import_(path)
+
+
+def test_an_empty_user_is_refused_and_never_stands_for_everybody() -> None:
+    memory = small()
+    memory.insert("semantic", "Ann drinks tea", scope=Scope(user_id="ann"))
+    with pytest.raises(ConfigError, match="user_id is empty"):
+        memory.search("tea", user_id="")
+    with pytest.raises(ConfigError, match="user_id is empty"):
+        memory.entries(Filters(scope=Scope(user_id=" ")))
+
+
+def test_a_filter_finds_what_was_stored_under_another_spelling_of_the_same_name() -> None:
+    memory = small()
+    decomposed = "Jose\u0301"
+    entry = memory.insert("semantic", "tea", {"café": " noir "}, scope=Scope(user_id=decomposed))
+    for name in (decomposed, "José", " José "):
+        assert [hit.entry for hit in memory.search("tea", user_id=name)] == [entry]
+        assert memory.get(entry.entry_id, scope=Scope(user_id=name)) == entry
+    for filters in (Filters(where={"cafe\u0301": " noir "}), Filters(where={" café": ["x", "noir "]})):
+        assert (
+            memory.entries(filters) == [hit.entry for hit in memory.search("tea", filters=filters)] == [entry]
+        )
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        Filters(where="topic"),  # type: ignore[arg-type]  # what a caller without a type checker may give
+        Filters(scope="ann"),  # type: ignore[arg-type]
+        Filters(memory_types=frozenset({"core"})),  # type: ignore[arg-type]
+        Filters(where={"topic": object()}),  # type: ignore[dict-item]
+    ],
+)
+def test_a_filter_that_cannot_be_is_refused(filters: Filters) -> None:
+    memory = small()
+    for ask in (lambda: memory.search("tea", filters=filters), lambda: memory.entries(filters)):
+        with pytest.raises(ConfigError):
+            ask()
 
 
 def test_search_by_meaning_needs_an_embedder() -> None:

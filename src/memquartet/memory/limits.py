@@ -41,7 +41,7 @@ def clean_text(text: object, what: str = "content", *, limit: int = MAX_CONTENT)
     """
     cleaned = clean_optional_text(text, what, limit=limit)
     if not cleaned:
-        raise ConfigError(f"{what} is empty: give the text to remember")
+        raise ConfigError(f"{what} is empty: give a text")
     return cleaned
 
 
@@ -82,7 +82,7 @@ def clean_meta(meta: object) -> Meta:
     if len(meta) > MAX_META_ITEMS:
         raise ConfigError(f"meta has {len(meta)} keys, at most {MAX_META_ITEMS} are allowed")
     cleaned = {
-        clean_text(key, "a meta key", limit=MAX_META_KEY): _meta_value(key, value)
+        clean_text(key, "a meta key", limit=MAX_META_KEY): clean_meta_value(key, value)
         for key, value in meta.items()
     }
     if len(cleaned) < len(meta):
@@ -127,6 +127,8 @@ def clean_scope(scope: Scope) -> Scope:
     """
     if scope == EVERYWHERE:
         return EVERYWHERE
+    if not isinstance(scope, Scope):
+        raise ConfigError(f"scope must be a Scope(user_id=…, agent_id=…, run_id=…), got {scope!r}")
     parts = {
         field.name: None if value is None else clean_text(value, field.name, limit=MAX_SCOPE)
         for field in fields(scope)
@@ -207,7 +209,12 @@ def _lone_surrogate(text: str) -> int | None:
     return None
 
 
-def _meta_value(key: object, value: object) -> MetaValue:
+def clean_meta_value(key: object, value: object) -> MetaValue:
+    """The value as it will be stored.
+
+    Raises:
+        ConfigError: not plain, or JSON cannot hold it; the message names `key`.
+    """
     match value:
         case None | bool():
             return value

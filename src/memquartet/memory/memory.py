@@ -28,7 +28,7 @@ from memquartet.core.memory import (
 from memquartet.errors import ConfigError, UnknownEntryError
 from memquartet.memory.contents import Contents
 from memquartet.memory.embedders import NoEmbedder, StaticEmbedder
-from memquartet.memory.filtering import admission, narrowed
+from memquartet.memory.filtering import admission, cleaned, narrowed
 from memquartet.memory.journal import Journal, JournalRecord, RamJournal, Vector
 from memquartet.memory.limits import (
     SAID_AT,
@@ -236,7 +236,7 @@ class Memory:
         Raises:
             UnknownEntryError: there is no such entry within `scope`.
         """
-        return self._store.contents().find(id, scope)
+        return self._store.contents().find(id, clean_scope(scope))
 
     def __contains__(self, id: object) -> bool:
         return id in self._store.contents().entries
@@ -251,7 +251,7 @@ class Memory:
             ConfigError: a filter that cannot be.
         """
         entries = self._store.contents().ordered()
-        return list(entries if filters == NO_FILTERS else filter(admission(filters), entries))
+        return list(entries if filters == NO_FILTERS else filter(admission(cleaned(filters)), entries))
 
     def search(
         self,
@@ -293,7 +293,7 @@ class Memory:
             ConfigError: as for `search`.
         """
         check_top_k(top_k)
-        method = search_method_named(method)
+        method, filters = search_method_named(method), cleaned(filters)
         texts = [clean_text(query, "the query") for query in queries]
         keywords_only = method is SearchMethod.BM25
         vectors: Sequence[Vector | None] = [None] * len(texts) if keywords_only else self._store.embed(texts)
