@@ -14,7 +14,7 @@ from memquartet.benchmarks.worlds.catalog import WorldKind, make_worlds
 from memquartet.benchmarks.worlds.stream import StreamShape
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit
 from memquartet.training.dataset import Split, build_dataset
-from memquartet.training.launch import plan, start
+from memquartet.training.launch import note_start, plan, start
 from memquartet.training.settings import TrainingSettings
 from memquartet.training.sft import SftSettings
 from memquartet.training.warm_start import warm_start
@@ -61,12 +61,18 @@ def main() -> None:
     overrides = [
         "memquartet.prompts=short",
         f"trainer.total_training_steps={given.steps}",
-        f"trainer.default_local_dir={given.out / 'checkpoints'}",
-        f"hydra.run.dir={given.out / 'hydra'}",
         *given.overrides,
     ]
-    launch = plan(given.preset or ["grpo", "h100"], overrides, train=[train], val=[val], model=str(model))
+    launch = plan(
+        given.preset or ["grpo", "h100"],
+        overrides,
+        train=[train],
+        val=[val],
+        model=str(model),
+        out=given.out,
+    )
     print(launch.shell, flush=True)
+    note_start(launch, given.out)
     raise SystemExit(start(launch))
 
 

@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 
 from memquartet.core.trajectory import Role
 from memquartet.training.dataset import Split, build_dataset
-from memquartet.training.launch import plan
+from memquartet.training.launch import note_start, plan
+from memquartet.training.records import read_run
+from memquartet.training.report import training_report
 from memquartet.training.tiny import tiny_samples
 
 pytestmark = [pytest.mark.train, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -29,11 +31,13 @@ def run(taught: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, s
     build_dataset(tiny_samples(2, seed=2), folder / "val.parquet", split=Split.VALIDATION, seed=2)
     launch = plan(
         ["grpo", "cpu", "smoke"],
-        [f"trainer.default_local_dir={folder / 'checkpoints'}", f"hydra.run.dir={folder / 'hydra'}"],
+        [],
         train=[folder / "train.parquet"],
         val=[folder / "val.parquet"],
         model=str(taught),
+        out=folder,
     )
+    note_start(launch, folder)
     log = folder / "log.txt"
     with log.open("wb") as stream:
         ended = subprocess.run(
@@ -87,3 +91,13 @@ def test_the_weights_changed(run: tuple[Path, str], taught: Path) -> None:
     name = "model.layers.0.self_attn.q_proj.weight"
     trained = after[name].full_tensor() if hasattr(after[name], "full_tensor") else after[name]
     assert not torch.equal(trained, before[name])
+
+
+def test_a_report_is_made_of_what_the_run_left(run: tuple[Path, str]) -> None:
+    record = read_run(run[0])
+    assert [step for step in record.metrics if step] == [1, 2]
+    assert record.starts
+    assert record.transcripts.keys() == {2}
+    assert "trainer_mode" in record.config
+    page = training_report(record)
+    assert all(f"<figcaption>{role}</figcaption>" in page for role in Role)

@@ -20,6 +20,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "memory": "Look at the memory and change it.",
         "run": "Score memory systems on a dataset.",
         "eval": "Run benchmarks over memory systems, compare them, and write reports.",
+        "data": "Make the data sets that the trainer reads.",
+        "train": "Teach the four agents with reinforcement learning, on verl.",
         "demo": "Watch the four agents at work on a short conversation.",
         "model": "Fetch local models and list them.",
         "doctor": "Say what is installed, what is missing and how to get it.",

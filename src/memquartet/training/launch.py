@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
+from datetime import UTC, datetime
+from importlib import metadata, resources
 from pathlib import Path
 
 from memquartet.errors import ConfigError
+from memquartet.training.records import CONFIG, METRICS, STARTS, TRANSCRIPTS, numbered
 
 PLUGIN = "memquartet.training.plugin"
 CONFIGS = "memquartet.training.configs"
 CPU_PRESET = "cpu"
 
+_NOTED = ("memquartet", "verl", "torch", "vllm", "transformers", "ray", "tensordict", "TransferQueue")
+"""Packages whose versions a run notes."""
 _CPU_ENVIRONMENT = {"VERL_PLATFORM": "cpu"}
 _ENVIRONMENT = {
     # Loud: a plug-in that verl finds by its entry point fails in silence.
@@ -59,6 +65,7 @@ def plan(
     train: Sequence[Path] = (),
     val: Sequence[Path] = (),
     model: str | None = None,
+    out: Path | None = None,
 ) -> Launch:
     """The command of a run.
 
@@ -68,6 +75,8 @@ def plan(
         train: parquet files to train on; None of them where an override names them.
         val: parquet files to measure on.
         model: a model's folder or name.
+        out: the run's folder, for everything it leaves; None leaves verl's own places. A run that goes on where a
+            checkpoint was writes its metrics to a file of its own, since verl's logger begins its file anew.
 
     Raises:
         ConfigError: no preset of this name, or an override without `=`.
@@ -97,25 +106,79 @@ def plan(
         *chosen,
         *files,
         *path,
+        *_places(out),
         *overrides,
     )
     extra = _CPU_ENVIRONMENT if CPU_PRESET in names else {}
-    return Launch(command=command, environment={**_ENVIRONMENT, **extra})
+    return Launch(command=command, environment={**_ENVIRONMENT, **extra, **_loggers(out)})
 
 
-def start(launch: Launch, *, timeout: float | None = None) -> int:
+def note_start(launch: Launch, out: Path) -> None:
+    """Write the command, the time and the versions of packages to the run's folder, for its report."""
+    told = {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": list(launch.command),
+        "environment": dict(launch.environment),
+        "versions": {"python": platform.python_version(), **_versions()},
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{STARTS}-{_next_number(out)}.json"
+    path.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def start(launch: Launch, *, timeout: float | None = None, stdout: int | None = None) -> int:
     """Run it to its end in this terminal and return its exit status.
 
     Args:
         launch: from `plan`.
+        stdout: a file descriptor for what it prints; None is this process's own stdout.
         timeout: seconds; Ray waits in silence where it lacks resources, so a bound is worth having.
 
     Raises:
         subprocess.TimeoutExpired: it took longer; the run was ended.
     """
     return subprocess.run(
-        launch.command, env=launch.full_environment(), timeout=timeout, check=False
+        launch.command, env=launch.full_environment(), timeout=timeout, check=False, stdout=stdout
     ).returncode
+
+
+def _places(out: Path | None) -> list[str]:
+    if out is None:
+        return []
+    folder = out.resolve()
+    places = {
+        "trainer.default_local_dir": folder / "checkpoints",
+        "trainer.validation_data_dir": folder / TRANSCRIPTS,
+        "hydra.run.dir": folder / CONFIG.parts[0],
+    }
+    return [f"{key}={_quoted(str(path))}" for key, path in places.items()]
+
+
+def _loggers(out: Path | None) -> Mapping[str, str]:
+    """Where verl's loggers `file` and `tensorboard` write; they take it from the environment only."""
+    if out is None:
+        return {}
+    folder = out.resolve()
+    return {
+        "VERL_FILE_LOGGER_PATH": str(folder / f"{METRICS}-{_next_number(out)}.jsonl"),
+        "TENSORBOARD_DIR": str(folder / "tensorboard"),
+    }
+
+
+def _next_number(out: Path) -> int:
+    """The first number that neither a start nor a metrics file of the folder bears."""
+    used = [*numbered(out, STARTS, ".json"), *numbered(out, METRICS, ".jsonl")]
+    return 1 + max((int(file.stem.rpartition("-")[2]) for file in used), default=0)
+
+
+def _versions() -> Mapping[str, str]:
+    found = {}
+    for name in _NOTED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
 
 
 def _quoted(text: str) -> str:

@@ -1,0 +1,126 @@
+"""`memquartet data`: what the trainer reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from random import Random
+
+import click
+
+from memquartet.benchmarks.named import Options, benchmark_names, load_benchmark
+from memquartet.benchmarks.registry import load_dataset
+from memquartet.benchmarks.worlds.catalog import is_world_name
+from memquartet.cli.command import Command
+from memquartet.cli.options import screen_options, seed_option
+from memquartet.cli.screen import Screen
+from memquartet.core.samples import Sample
+from memquartet.errors import ConfigError, InputError
+from memquartet.text.chunking import ChunkSize
+from memquartet.training.dataset import Split, build_dataset
+
+_WORLD_SPLITS = {Split.TRAIN: "train", Split.VALIDATION: "validation"}
+
+
+@click.group(name="data")
+def command() -> None:
+    """Make the data sets that the trainer reads."""
+
+
+@command.command(
+    "build",
+    cls=Command,
+    examples=[
+        "memquartet data build 'world:conflict?n=4000' --split train --seed 1 --out train.parquet",
+        "memquartet data build 'world:conflict?n=64' 'world:dialogue?n=64' --split val --seed 2 --out val.parquet",
+        "memquartet data build locomo10.json --split train --limit 8 --out train.parquet",
+        "memquartet data build locomo10.json --split val --skip 8 --out val.parquet",
+    ],
+)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file.")
+@click.option(
+    "--split",
+    type=click.Choice([one.value for one in Split]),
+    default=Split.TRAIN.value,
+    show_default=True,
+    help="What it is for; worlds are drawn from the words of this split.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True),
+    help="The benchmark's file or folder on this machine, for one benchmark; by default it is fetched.",
+)
+@click.option(
+    "--chunk-tokens",
+    type=click.IntRange(min=16),
+    help="Tokens read in one go; by default what the source prescribes, else 512.",
+)
+@click.option(
+    "--skip", type=click.IntRange(min=0), default=0, help="Leave out so many samples, after mixing."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many samples, after mixing.")
+@seed_option
+@screen_options
+def build(
+    *,
+    screen: Screen,
+    sources: Sequence[str],
+    out: Path,
+    split: str,
+    data: Path | None,
+    chunk_tokens: int | None,
+    skip: int,
+    limit: int | None,
+    seed: int,
+) -> None:
+    """Write samples as a parquet file for the trainer, with a manifest beside it.
+
+    A SOURCE is a file (our samples, LoCoMo, LongMemEval, MemoryAgentBench), a published benchmark (locomo,
+    longmemeval:oracle, memoryagentbench:SOURCE, memorybench:NAME) or a generated world (world:conflict?n=100,
+    world:dialogue). Samples of all sources are mixed by --seed, so that --limit N and --skip N of one seed share none.
+    """
+    chosen = Split(split)
+    samples = [
+        sample for source in sources for sample in _load(source, sources, data, chunk_tokens, chosen, seed)
+    ]
+    Random(seed).shuffle(samples)
+    kept = samples[skip:][:limit]
+    if not kept:
+        raise ConfigError(f"--skip {skip} leaves nothing of {len(samples)} samples")
+    silent = [sample.sample_id for sample in kept if not sample.questions]
+    if silent:
+        raise InputError(f"sample {silent[0]!r} has no questions: without answers nothing can be rewarded")
+    manifest = build_dataset(kept, out, split=chosen, seed=seed)
+    counts = ", ".join(f"{count} of {source or 'unnamed'}" for source, count in manifest.sources.items())
+    screen.answer(
+        {"file": str(out), "manifest": asdict(manifest)},
+        f"wrote {out}: {manifest.samples} samples ({counts}), {manifest.questions} questions",
+    )
+
+
+def _load(
+    source: str, sources: Sequence[str], data: Path | None, tokens: int | None, split: Split, seed: int
+) -> list[Sample]:
+    size = ChunkSize(tokens=tokens) if tokens else None
+    if source.partition(":")[0] in benchmark_names() and not Path(source).is_file():
+        if data is not None and len(sources) > 1:
+            raise ConfigError(f"--data goes with one benchmark, given {len(sources)} sources")
+        return load_benchmark(source, Options(data=data, size=size))
+    if data is not None:
+        raise ConfigError(f"--data goes with a benchmark ({', '.join(benchmark_names())}), given {source!r}")
+    return load_dataset(_whole_world(source, split, seed) if is_world_name(source) else source, size=size)
+
+
+def _whole_world(name: str, split: Split, seed: int) -> str:
+    """A world's name with the split and the seed of the command, where it does not say its own."""
+    kind, _, query = name.partition("?")
+    given = [part for part in query.split("&") if part]
+    keys = {part.partition("=")[0] for part in given}
+    more = [
+        f"{key}={value}"
+        for key, value in {"split": _WORLD_SPLITS[split], "seed": seed}.items()
+        if key not in keys
+    ]
+    return f"{kind}?{'&'.join([*given, *more])}"

@@ -1,0 +1,323 @@
+"""`memquartet train`: start a run of verl, look at what it needs, and at what it left."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from typing_extensions import override
+
+from memquartet.cli.command import Command
+from memquartet.cli.options import screen_options, seed_option
+from memquartet.cli.screen import Screen
+from memquartet.errors import ConfigError, MissingExtraError
+
+START = "run"
+INSTALL = "`pip install torch==2.13.0`, then `pip install 'memquartet[train]'`"
+_NEEDED = {"train": "data.train_files", "val": "data.val_files", "model": "actor_rollout_ref.model.path"}
+"""Options that a run cannot do without, and the keys that may stand for them."""
+
+
+class Train(click.Group):
+    """The group: options and overrides without a command are meant for `run`."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read `memquartet train --preset …` as `memquartet train run --preset …`."""
+        meant = (
+            args
+            and (args[0].startswith(("-", "~")) or "=" in args[0])
+            and args[0] not in ctx.help_option_names
+        )
+        return super().parse_args(ctx, [START, *args] if meant else args)
+
+
+@click.group(name="train", cls=Train)
+def command() -> None:
+    """Teach the four agents with reinforcement learning, on verl.
+
+    `memquartet train --preset grpo …` is short for `memquartet train run --preset grpo …`. Begin with `memquartet
+    train doctor` and `memquartet data build`.
+    """
+
+
+@command.command(
+    START,
+    cls=Command,
+    examples=[
+        "memquartet train --preset grpo --preset h100 --train train.parquet --val val.parquet --model MODEL",
+        "memquartet train run --preset grpo --preset cpu --preset smoke --train t.parquet --val v.parquet --model M",
+        "memquartet train --preset dapo --train t.parquet --val v.parquet --model M memquartet.credit=branch --dry-run",
+    ],
+)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--preset",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="grpo, dr_grpo, dapo, ppo; lora; fsdp, fsdp2; h100, cpu, smoke. May be given again: later ones win. By"
+    " default grpo.",
+)
+@click.option(
+    "--train",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Parquet file to train on; may be given again.",
+)
+@click.option(
+    "--val",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Parquet file to measure on; may be given again.",
+)
+@click.option("--model", metavar="PATH", help="A Hugging Face model with a chat template: folder or name.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/train"),
+    show_default=True,
+    help="The run's folder: checkpoints, metrics, transcripts. A run that is there goes on.",
+)
+@click.option("--dry-run", is_flag=True, help="Print verl's command and start nothing.")
+@screen_options
+def run(
+    *,
+    screen: Screen,
+    overrides: Sequence[str],
+    names: Sequence[str],
+    train: Sequence[Path],
+    val: Sequence[Path],
+    model: str | None,
+    out: Path,
+    dry_run: bool,
+) -> None:
+    """Start a run of verl's trainer, or go on with one.
+
+    KEY=VALUE sets any key of verl's configuration or of ours (memquartet.credit=branch); it wins over presets. What
+    verl prints goes to stderr. Ctrl-C ends the run; the same command goes on from its last checkpoint.
+    """
+    from memquartet.training.launch import note_start, plan, start
+
+    _check_given({"train": train, "val": val, "model": model}, overrides)
+    # Ray's workers need not share this folder.
+    local = str(Path(model).resolve()) if model and Path(model).exists() else model
+    launch = plan(names, overrides, train=train, val=val, model=local, out=out)
+    if dry_run:
+        told = {
+            "command": list(launch.command),
+            "environment": dict(launch.environment),
+            "shell": launch.shell,
+        }
+        screen.answer(told, launch.shell)
+        return
+    _require_verl()
+    note_start(launch, out)
+    code = start(launch, stdout=sys.stderr.fileno())
+    if code:
+        raise click.ClickException(
+            f"verl ended with exit status {code}; its last words are above. `memquartet train doctor` looks at what"
+            " it needs"
+        )
+    screen.answer({"run": str(out)}, f"done: `memquartet train report {out}` makes a page of it")
+
+
+@command.command("presets", cls=Command, examples=["memquartet train presets --json"])
+@screen_options
+def presets_command(*, screen: Screen) -> None:
+    """List the presets and what each is."""
+    from memquartet.training.launch import presets
+
+    found = presets()
+    if screen.as_json:
+        screen.json(dict(found))
+    else:
+        screen.table(["PRESET", "WHAT"], list(found.items()))
+
+
+@command.command("doctor", cls=Command, examples=["memquartet train doctor"])
+@screen_options
+def doctor(*, screen: Screen) -> None:
+    """Say what stands between this machine and a training run.
+
+    Imports the plug-in in a process of its own and tells what verl would swallow; this takes some ten seconds. Exit code
+    1 when a run would fail.
+    """
+    from memquartet.training.doctor import diagnose
+
+    with screen.status("importing verl …"):
+        findings = diagnose()
+    ready = all(finding.ok for finding in findings if finding.needed)
+    if screen.as_json:
+        screen.json({"ok": ready, "findings": [asdict(finding) for finding in findings]})
+    else:
+        screen.table(
+            ["", "WHAT", "FOUND"],
+            [
+                [
+                    "ok" if one.ok else "NO" if one.needed else "—",
+                    one.name,
+                    one.detail if one.ok else f"{one.detail}  → {one.advice}",
+                ]
+                for one in findings
+            ],
+        )
+    if not ready:
+        raise SystemExit(1)
+
+
+@command.command(
+    "warm-start",
+    cls=Command,
+    examples=[
+        "memquartet train warm-start SmolLM2-135M-Instruct warm",
+        "memquartet train warm-start MODEL warm --data 'world:dialogue?split=train&n=500' --prompts short --steps 200",
+    ],
+)
+@click.argument("model", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--data",
+    "sources",
+    multiple=True,
+    default=("world:conflict?split=train&n=1500",),
+    show_default=True,
+    metavar="WORLD",
+    help="Generated samples to learn from; may be given again.",
+)
+@click.option(
+    "--prompts",
+    default="shipped",
+    show_default=True,
+    help="shipped, short or a folder: as memquartet.prompts in the training to come.",
+)
+@click.option("--steps", type=click.IntRange(min=1), default=300, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=3e-4, show_default=True)
+@click.option(
+    "--max-length",
+    type=click.IntRange(min=16),
+    default=1024,
+    show_default=True,
+    help="Tokens; longer ones are left out.",
+)
+@seed_option
+@screen_options
+def warm_start_command(
+    *,
+    screen: Screen,
+    model: Path,
+    folder: Path,
+    sources: Sequence[str],
+    prompts: str,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    max_length: int,
+    seed: int,
+) -> None:
+    """Teach a small model its roles by plain supervised learning, before any RL.
+
+    MODEL is a Hugging Face folder; the taught one is written to FOLDER. A model that fills no schema earns the same
+    reward whatever it does, and equal rewards teach nothing.
+    """
+    from memquartet.benchmarks.worlds.catalog import is_world_name, named_world
+
+    for source in sources:
+        if not is_world_name(source):
+            raise ConfigError(
+                f"--data {source!r}: demonstrations need samples of known truth, such as world:conflict?split=train"
+            )
+    _require_verl()
+    from memquartet.training.settings import TrainingSettings
+    from memquartet.training.sft import SftSettings
+    from memquartet.training.warm_start import warm_start
+
+    warm_start(
+        model,
+        folder,
+        [sample for source in sources for sample in named_world(source)],
+        settings=TrainingSettings(prompts=prompts),
+        sft=SftSettings(
+            steps=steps, batch_size=batch_size, learning_rate=learning_rate, max_length=max_length, seed=seed
+        ),
+        report=screen.say,
+    )
+    screen.answer({"model": str(folder)}, f"wrote {folder}")
+
+
+@command.command(
+    "merge",
+    cls=Command,
+    examples=["memquartet train merge runs/train/checkpoints/global_step_40 trained"],
+)
+@click.argument("checkpoint", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@screen_options
+def merge_command(*, screen: Screen, checkpoint: Path, folder: Path) -> None:
+    """Write a checkpoint as a Hugging Face folder.
+
+    CHECKPOINT is a run's checkpoints/global_step_N; any server that loads Hugging Face models can serve FOLDER.
+    """
+    _require_verl()
+    from memquartet.training.checkpoints import merge
+
+    with screen.status("merging …"):
+        merge(checkpoint, folder)
+    screen.answer({"model": str(folder)}, f"wrote {folder}")
+
+
+@command.command(
+    "report",
+    cls=Command,
+    examples=["memquartet train report runs/train", "memquartet train report log.txt --out page.html"],
+)
+@click.argument("source", metavar="RUN", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The page; by default report.html in the run's folder, or beside the log.",
+)
+@screen_options
+def report_command(*, screen: Screen, source: Path, out: Path | None) -> None:
+    """Write one HTML page about a run: curves, reward parts by role, episodes before and after, settings.
+
+    RUN is the folder of --out, also while the run goes on, or a metrics or log file of verl. The page is one file without
+    scripts, to be sent and opened anywhere; verl is not needed to make it.
+    """
+    from memquartet.training.records import read_run
+    from memquartet.training.report import training_report
+
+    page = out or (source if source.is_dir() else source.parent) / "report.html"
+    text = training_report(read_run(source))
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(text, encoding="utf-8", errors="backslashreplace")
+    screen.answer({"report": str(page)}, f"wrote {page}")
+
+
+def _check_given(given: dict[str, object], overrides: Sequence[str]) -> None:
+    """What a run cannot do without is given as an option or by verl's own key.
+
+    Raises:
+        ConfigError: something is missing.
+    """
+    set_keys = {override.lstrip("+").partition("=")[0] for override in overrides}
+    missing = [name for name, key in _NEEDED.items() if not given[name] and key not in set_keys]
+    if missing:
+        step = "" if missing == ["model"] else "; `memquartet data build` makes the files"
+        raise ConfigError(f"a run needs {', '.join(f'--{name}' for name in missing)}{step}")
+
+
+def _require_verl() -> None:
+    """Refuse to go on where the trainer is not installed.
+
+    Raises:
+        MissingExtraError: with the two commands that install it.
+    """
+    for package in ("torch", "verl"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(f"training needs {package}, which is not installed: {INSTALL}")

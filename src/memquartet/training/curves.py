@@ -1,0 +1,89 @@
+"""Curves over a run's steps as inline SVG. Colours come from the page's CSS: `.c0` to `.c7`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+COLOURS = 8
+Series = Mapping[str, Sequence[tuple[int, float]]]
+"""Points (step, value) by label, in the order of steps."""
+
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 420, 210, 56, 30, 12, 12
+_MARKED = 60
+"""A curve of so many points at most shows them."""
+
+
+def curve_chart(title: str, series: Series, *, note: str = "") -> str:
+    """A figure with one curve for each label and a legend; empty where no label has a point."""
+    shown = {label: points for label, points in series.items() if points}
+    if not shown:
+        return ""
+    low_x, high_x = _bounds([step for points in shown.values() for step, _ in points])
+    values = [value for points in shown.values() for _, value in points]
+    low_y, high_y = _bounds([*values, 0.0] if min(values) >= 0 else values)
+
+    def place(step: float, value: float) -> tuple[float, float]:
+        across = (step - low_x) / (high_x - low_x)
+        up = (value - low_y) / (high_y - low_y)
+        return (
+            _LEFT + across * (_WIDTH - _LEFT - _RIGHT),
+            _HEIGHT - _BOTTOM - up * (_HEIGHT - _BOTTOM - _TOP),
+        )
+
+    parts = []
+    for quarter in range(5):
+        value = low_y + (high_y - low_y) * quarter / 4
+        _, y = place(low_x, value)
+        parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - _RIGHT}" y2="{y:.1f}"/>')
+        parts.append(_text(_LEFT - 6, y, number(value), "end"))
+    for step in dict.fromkeys((low_x, round((low_x + high_x) / 2), high_x)):
+        x, _ = place(step, low_y)
+        parts.append(_text(x, _HEIGHT - 12, f"{step:,.0f}", "middle"))
+    for at, points in enumerate(shown.values()):
+        parts.append(_curve([place(*point) for point in points], points, at))
+    told = "; ".join(
+        f"{label}: {number(points[0][1])} at step {points[0][0]}, {number(points[-1][1])} at step {points[-1][0]}"
+        for label, points in shown.items()
+    )
+    legend = "".join(
+        f'<li><span class="key c{at % COLOURS}"></span>{escape(label)} <b>{number(points[-1][1])}</b></li>'
+        for at, (label, points) in enumerate(shown.items())
+    )
+    below = f'<p class="soft">{escape(note)}</p>' if note else ""
+    return (
+        f"<figure><figcaption>{escape(title)}</figcaption>"
+        f'<svg role="img" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}">'
+        f"<title>{escape(title)}</title><desc>{escape(told)}</desc>{''.join(parts)}</svg>"
+        f'<ul class="legend">{legend}</ul>{below}</figure>'
+    )
+
+
+def number(value: float) -> str:
+    """Short: three significant digits, thousands apart, powers of ten where a plain number is long."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.3g}"
+
+
+def _bounds(values: Sequence[float]) -> tuple[float, float]:
+    """Where an axis begins and ends; a lone value stands in its middle."""
+    low, high = min(values), max(values)
+    return (low, high) if high > low else (low - 1, high + 1)
+
+
+def _curve(places: Sequence[tuple[float, float]], points: Sequence[tuple[int, float]], at: int) -> str:
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    drawn = f'<polyline class="curve c{at % COLOURS}" points="{line}"/>'
+    if len(points) > _MARKED:
+        return drawn
+    dots = (
+        f'<circle class="dot c{at % COLOURS}" cx="{x:.1f}" cy="{y:.1f}" r="2.5"><title>step {step}: {number(value)}'
+        "</title></circle>"
+        for (x, y), (step, value) in zip(places, points, strict=True)
+    )
+    return drawn + "".join(dots)
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" dy=".35em" text-anchor="{anchor}">{escape(text)}</text>'
