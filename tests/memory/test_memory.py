@@ -177,6 +177,14 @@ def test_an_empty_user_is_refused_and_never_stands_for_everybody() -> None:
         memory.entries(Filters(scope=Scope(user_id=" ")))
 
 
+def test_ties_are_broken_alike_however_many_entries_others_have() -> None:
+    memory, ann = small(), Scope(user_id="ann")
+    memory.apply([Insert(content="noise")] * 8, scope=Scope(user_id="bob"))
+    receipts = memory.apply([Insert(content="tea")] * 4, scope=ann)
+    found = [hit.entry.entry_id for hit in memory.search("tea", user_id="ann")]
+    assert found == [receipt.entry_id for receipt in receipts] == ["m9", "m10", "m11", "m12"]
+
+
 def test_a_filter_finds_what_was_stored_under_another_spelling_of_the_same_name() -> None:
     memory = small()
     decomposed = "Jose\u0301"

@@ -19,7 +19,7 @@ def best(
 ) -> list[tuple[int, str]]:
     """Positions in `scores` and entry ids of the `top_k` best, best first.
 
-    Ties go to the entry changed last, then to the smaller id.
+    Ties go to the entry changed last, then to the smaller id ("m9" before "m10").
 
     Args:
         candidates: blocks of candidates, in the order in which they were scored.
@@ -41,9 +41,9 @@ def best(
         part = candidates[number]
         row = at - ends[number] + len(part)
         entry_id = part.block.ids[row if part.rows is None else part.rows[row]]
-        ranked.append((-scores[at], -updated[at], entry_id, at))
+        ranked.append((-scores[at], -updated[at], len(entry_id), entry_id, at))
     ranked.sort()
-    return [(at, entry_id) for _, _, entry_id, at in ranked[:top_k]]
+    return [(at, entry_id) for *_, entry_id, at in ranked[:top_k]]
 
 
 def _top(positions: Positions, values: NDArray[np.float64] | NDArray[np.int64], top_k: int) -> Positions:
