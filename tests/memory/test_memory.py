@@ -22,6 +22,7 @@ from memquartet.errors import (
 from memquartet.memory.embedders import NoEmbedder
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Filters, Vectors
+from memquartet.memory.timeline import Moment
 from memquartet.testing.store_conformance import TickingClock
 
 
@@ -211,6 +212,37 @@ def test_a_filter_that_cannot_be_is_refused(filters: Filters) -> None:
     memory = small()
     for ask in (lambda: memory.search("tea", filters=filters), lambda: memory.entries(filters)):
         with pytest.raises(ConfigError):
+            ask()
+
+
+def test_a_text_that_normalisation_makes_too_long_is_refused() -> None:
+    memory = small()
+    doubling = "\u0958"  # a Devanagari letter that NFC writes as two characters
+    with pytest.raises(ConfigError, match="100,002 characters"):
+        memory.insert("semantic", doubling * 50_001)
+    memory.insert("semantic", doubling * 50_000)
+    assert small().import_(memory.export_lines()) == 1
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
+def test_a_time_beyond_the_calendar_is_bad_input(time: str) -> None:
+    memory = small()
+    with pytest.raises(ConfigError, match="years 1 to 9999"):
+        memory.insert("semantic", "x", {"said_at": time})
+    with pytest.raises(ConfigError, match="years 1 to 9999"):
+        memory.as_of(datetime.fromisoformat(time))
+    now = memory.insert("semantic", "x").created_at.isoformat()
+    lines = [line.replace(now, time) for line in memory.export_lines()]
+    with pytest.raises(InputError, match=r"line 2: .*years 1 to 9999"):
+        small().import_(lines)
+
+
+@pytest.mark.parametrize("moment", [1.0, "2024-05-01", True, None])
+def test_a_moment_that_is_neither_record_nor_time_is_refused(moment: Moment) -> None:
+    memory = small()
+    memory.insert("semantic", "x")
+    for ask in (lambda: memory.as_of(moment), lambda: memory.diff(0, moment)):
+        with pytest.raises(ConfigError, match="no journal record"):
             ask()
 
 

@@ -292,7 +292,10 @@ def _time(encoded: Json, key: str) -> datetime:
         return time
     if time.tzinfo is None:
         raise InputError(f"{key!r} needs a time zone, got {text!r}")
-    return time.astimezone(UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise InputError(f"{key!r} is outside of the years 1 to 9999 in UTC: {text!r}") from None
 
 
 def _known(encoded: Mapping[str, object], *names: str) -> None:

@@ -53,8 +53,7 @@ def clean_optional_text(text: object, what: str, *, limit: int = MAX_CONTENT) ->
     """
     if not isinstance(text, str):
         raise ConfigError(f"{what} must be text, got {type(text).__name__}")
-    if len(text) > limit:
-        raise ConfigError(f"{what} has {len(text):,} characters, at most {limit:,} fit: split or shorten it")
+    _check_length(text, what, limit)
     if not text.isascii():
         if (position := _lone_surrogate(text)) is not None:
             raise ConfigError(
@@ -62,6 +61,7 @@ def clean_optional_text(text: object, what: str, *, limit: int = MAX_CONTENT) ->
                 " it was cut or decoded wrongly; decode it as UTF-8 with errors='replace'"
             )
         text = unicodedata.normalize("NFC", text)
+        _check_length(text, what, limit)  # some characters become two or three
     if "\0" in text:
         raise ConfigError(f"{what} holds a NUL character at {text.index(chr(0))}: remove it")
     if "\r" in text:
@@ -105,18 +105,21 @@ def said_at_text(value: object) -> str:
             f"meta {SAID_AT!r} must be an ISO 8601 time like '2023-05-08T13:56:00+00:00', got {value!r}"
         ) from None
     # Conversations seldom tell their zone; refusing them would lose more than the hours.
-    return (time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)).isoformat()
+    return aware(time.replace(tzinfo=time.tzinfo or UTC), f"meta {SAID_AT!r}").isoformat()
 
 
 def aware(time: datetime, what: str) -> datetime:
     """The time in UTC.
 
     Raises:
-        ConfigError: `time` has no time zone.
+        ConfigError: `time` has no time zone, or lies outside of the years 1 to 9999 in UTC.
     """
     if time.tzinfo is None:
         raise ConfigError(f"{what} needs a time zone, got {time.isoformat()!r}: add one, e.g. +00:00")
-    return time.astimezone(UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ConfigError(f"{what} is outside of the years 1 to 9999 in UTC: {time.isoformat()!r}") from None
 
 
 def clean_scope(scope: Scope) -> Scope:
@@ -199,6 +202,11 @@ def entry_number(entry_id: object) -> int | None:
 def entry_id_of(number: int) -> EntryId:
     """The id of the entry that was inserted as the `number`-th, counted from 1."""
     return EntryId(f"m{number}")
+
+
+def _check_length(text: str, what: str, limit: int) -> None:
+    if len(text) > limit:
+        raise ConfigError(f"{what} has {len(text):,} characters, at most {limit:,} fit: split or shorten it")
 
 
 def _lone_surrogate(text: str) -> int | None:

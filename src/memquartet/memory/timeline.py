@@ -64,7 +64,7 @@ def seq_at(journal: RecordReader, moment: Moment, head: int) -> int:
     if isinstance(moment, datetime):
         time = aware(moment, "a moment")
         return bisect_right(range(1, head + 1), time, key=lambda seq: _record(journal, seq).time)
-    if isinstance(moment, bool) or not 0 <= moment <= head:
+    if type(moment) is not int or not 0 <= moment <= head:
         raise ConfigError(f"no journal record {moment!r}: the journal goes from 1 to {head} (0 is before it)")
     return moment
 
@@ -104,7 +104,7 @@ def plan_undo(
     Raises:
         ConfigError: no such record, nothing to take back, or a later record built on it.
     """
-    if isinstance(seq, bool) or not 1 <= seq <= contents.seq:
+    if type(seq) is not int or not 1 <= seq <= contents.seq:
         raise ConfigError(f"no journal record {seq!r} to undo: the journal goes from 1 to {contents.seq}")
     target = _record(journal, seq)
     if isinstance(target.op, StateChange):
