@@ -65,6 +65,8 @@ def test_the_demo_tells_of_changes_deletions_and_what_nobody_said() -> None:
         ('{"context": "", "questions": [], "answers": [], "metadata": {}}', Format.MEMORYAGENTBENCH),
         ('\n{"role": "user", "content": "Hi!"}', Format.CHAT),
         ("Dear diary,", Format.TEXT),
+        ("[2024-05-08] Ann: Hello!", Format.TEXT),
+        ("[x] wash the car", Format.TEXT),
     ],
 )
 def test_a_format_is_told_by_its_content(tmp_path: Path, content: str, format_: Format) -> None:
@@ -73,7 +75,7 @@ def test_a_format_is_told_by_its_content(tmp_path: Path, content: str, format_: 
 
 @pytest.mark.parametrize("content", ['{"foo": 1}', "[]", '[{"foo": 1}]'])
 def test_json_in_no_known_form_is_refused_with_the_formats(tmp_path: Path, content: str) -> None:
-    with pytest.raises(InputError, match=r"JSON in no known form.*name the format, one of samples, locomo"):
+    with pytest.raises(InputError, match=r"JSON in no known form.*expected one of samples, locomo"):
         detect_format(write(tmp_path, content))
 
 

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
@@ -102,10 +102,14 @@ def read_records(path: Path) -> Iterator[Record]:
 def beginning(path: Path) -> str:
     """The first characters of a file's text after white space; "" of a file without any.
 
+    What is no UTF-8 is left to the reader that the format has, which names the line.
+
     Raises:
-        InputError: the file cannot be read or is no UTF-8.
+        InputError: the file cannot be read.
     """
-    return next((text for block in _blocks(path) if (text := block.lstrip())), "")[:_SHOWN_CHARS]
+    return next((text for block in _blocks(path, errors="replace") if (text := block.lstrip())), "")[
+        :_SHOWN_CHARS
+    ]
 
 
 def is_table(path: Path) -> bool:
@@ -185,9 +189,9 @@ def _reason(error: OSError | EOFError | zlib.error) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _blocks(path: Path) -> Iterator[str]:
+def _blocks(path: Path, errors: Literal["strict", "replace"] = "strict") -> Iterator[str]:
     """The text of a file in pieces, for JSON that does not keep to lines."""
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    decoder = codecs.getincrementaldecoder("utf-8-sig")(errors)
     done = 0
     try:
         with _open(path) as stream:

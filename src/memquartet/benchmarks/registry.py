@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ from memquartet.core.samples import Chunk, Sample
 from memquartet.errors import ConfigError, InputError
 from memquartet.text.chunking import ChunkSize
 
+# Notes and logs begin with "[" as well: "[2024-05-08] Ann: Hello!".
+_ARRAY_OF_OBJECTS = re.compile(r"\[\s*(?:[\[{\]]|$)")
 LoadSamples = Callable[[], list[Sample]]
 
 
@@ -127,7 +130,7 @@ def detect_format(path: Path) -> Format:
     Raises:
         InputError: the file cannot be read, or is JSON in no known form.
     """
-    if not is_table(path) and not beginning(path).startswith("["):
+    if not is_table(path) and not _ARRAY_OF_OBJECTS.match(beginning(path)):
         first = next((text for _, text in read_lines(path) if text.strip()), "").lstrip()
         if not first.startswith("{"):
             return Format.TEXT
@@ -140,6 +143,6 @@ def detect_format(path: Path) -> Format:
             return Format.CHAT
     keys = sorted(record.value)[:8] if record is not None else []
     raise InputError(
-        f"{path}: JSON in no known form, its first object has the keys {keys}; name the format, one of"
-        f" {', '.join(Format)}"
+        f"{path}: JSON in no known form, its first object has the keys {keys}, expected one of {', '.join(Format)};"
+        ' a line of a chat has "speaker" and "text"'
     )
