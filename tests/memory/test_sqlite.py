@@ -325,6 +325,17 @@ def test_another_embedder_is_refused_with_the_command_that_helps(tmp_path: Path)
     assert StaticEmbedder.identity in str(caught.value)
 
 
+def test_a_fork_finds_the_file_from_another_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with opened(Path(":memory:")) as memory:
+        entry = memory.insert("semantic", "Mira lives in Leeds")
+        fork = memory.fork()
+    monkeypatch.chdir("/")
+    assert [record.seq for record in fork.history(entry.entry_id)] == [1]
+
+
 class WrongEmbedder:
     """Breaks the promise of `Embedder` by giving the same rows for every text."""
 

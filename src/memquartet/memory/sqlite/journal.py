@@ -63,7 +63,8 @@ class SqliteFile:
             StoreVersionError: no memory, or one of a newer memquartet.
             StoreError: the file cannot be opened, read or written.
         """
-        self.path = str(path)
+        # Absolute: forks read the file later, perhaps from another working folder; ":memory:" is a file, too.
+        self.path = str(Path(path).absolute())
         self._lock = threading.RLock()
         self._closed = False
         with self._translated():
