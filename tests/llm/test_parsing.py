@@ -90,6 +90,7 @@ def test_what_has_no_safe_reading_is_invalid_and_says_why(text: str, reason: str
 
 
 @pytest.mark.timeout(30)
+@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "text",
     [
@@ -102,6 +103,7 @@ def test_what_has_no_safe_reading_is_invalid_and_says_why(text: str, reason: str
         "{" * 60 + "'" * 15_000,
         '{"k": "' + 'a"b ' * 3_900,
         "```" * 20_000,
+        "```" + " " * 60_000 + "{",
         "```\n" * 15_000,
         "[] " * 20_000,
         '{"a":1} ' * 8_000,

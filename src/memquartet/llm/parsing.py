@@ -24,7 +24,8 @@ MAX_REPAIR_CHARS = 16_000
 """json-repair is quadratic on some inputs; this many characters keep the worst case near one second."""
 
 _MAX_STARTS = 32
-_FENCE = re.compile(r"```[ \t]*\w*[ \t]*\r?\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
+# Possessive: a long run of blanks after the fence would be quadratic.
+_FENCE = re.compile(r"```[ \t]*+\w*+[ \t]*+\r?\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 _START = re.compile(r"[{\[]")
 # An opening that means JSON: prose writes "[1]" or "{name}", hardly ever these.
 _JSON_START = re.compile(r"\{\s*[\"'}]|\[\s*[\"'{\[]")
