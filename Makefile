@@ -1,11 +1,13 @@
-# make demo    set everything up and watch the four agents at work
-# make test    install what the tests need and run them all
-# make check   style, types, import rules, spelling, dependencies
-# make clean   remove .venv and caches; models, runs and memories stay
+# make demo        set everything up and watch the four agents at work
+# make test        install what the tests need and run them all
+# make test-train  install torch and verl into .venv-train (several GB) and run the tests of training
+# make check       style, types, import rules, spelling, dependencies
+# make clean       remove .venv, .venv-train and caches; models, runs and memories stay
 
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
+TRAIN_VENV := .venv-train
 MODEL := smollm2-135m
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # Looked up when a rule needs it; a name in the PATH may still be a version that does not run.
@@ -14,7 +16,7 @@ FIND_PYTHON = for name in python3 python3.12 python3.11 python; do \
 	  then echo $$name; break; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean model
+.PHONY: help demo test test-train check clean model
 
 help:
 	@grep -E '^# make' Makefile | cut -c3-
@@ -24,6 +26,10 @@ demo: model
 
 test: $(VENV)/installed-dev model
 	$(BIN)/pytest -n 2
+
+# One after the other: each run starts Ray, and Ray starves beside another.
+test-train: $(TRAIN_VENV)/installed
+	OMP_NUM_THREADS=1 $(TRAIN_VENV)/bin/pytest tests/training
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -36,20 +42,20 @@ check: $(VENV)/installed-dev
 	  --optional-dependencies-dev-groups dev,bench,train
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(TRAIN_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 model: $(VENV)/installed-demo
 	@$(BIN)/memquartet model pull $(MODEL) > /dev/null
 
-$(VENV)/bin/python:
+$(VENV)/bin/python $(TRAIN_VENV)/bin/python:
 	@python=$$($(FIND_PYTHON)); \
 	if [ -z "$$python" ]; then \
 	  echo "memquartet needs Python 3.11 or 3.12, and neither is in the PATH." >&2; \
 	  echo "Install one (https://www.python.org/downloads, or: apt install python3.11 python3.11-venv)." >&2; \
 	  exit 1; fi; \
-	echo "Making $(VENV) with $$($$python --version)"; \
-	$$python -m venv $(VENV) || { rm -rf $(VENV); \
+	echo "Making $(@:/bin/python=) with $$($$python --version)"; \
+	$$python -m venv $(@:/bin/python=) || { rm -rf $(@:/bin/python=); \
 	  echo "This Python cannot make a virtual environment (on Debian: apt install python3-venv)." >&2; exit 1; }
 
 # Stamps: a second call installs nothing unless pyproject.toml changed.
@@ -62,3 +68,10 @@ $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing memquartet with everything that the tests and checks need (takes a minute or two)"
 	@$(PIP) -e '.[openai,local,eval,dev]'
 	@touch $@ $(VENV)/installed-demo
+
+# torch first: what is there already is not replaced, so that a CPU build can be put in beforehand.
+$(TRAIN_VENV)/installed: pyproject.toml | $(TRAIN_VENV)/bin/python
+	@echo "Installing memquartet with torch and verl (takes several minutes)"
+	@$(TRAIN_VENV)/bin/python -m pip --disable-pip-version-check install --quiet torch==2.13.0
+	@$(TRAIN_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -e '.[openai,score,train,dev]'
+	@touch $@

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -21,7 +22,8 @@ def curve_chart(title: str, series: Series, *, note: str = "") -> str:
         return ""
     low_x, high_x = _bounds([step for points in shown.values() for step, _ in points])
     values = [value for points in shown.values() for _, value in points]
-    low_y, high_y = _bounds([*values, 0.0] if min(values) >= 0 else values)
+    ticks = _ticks(*_bounds([*values, 0.0] if min(values) >= 0 else values))
+    low_y, high_y = ticks[0], ticks[-1]
 
     def place(step: float, value: float) -> tuple[float, float]:
         across = (step - low_x) / (high_x - low_x)
@@ -32,8 +34,7 @@ def curve_chart(title: str, series: Series, *, note: str = "") -> str:
         )
 
     parts = []
-    for quarter in range(5):
-        value = low_y + (high_y - low_y) * quarter / 4
+    for value in ticks:
         _, y = place(low_x, value)
         parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - _RIGHT}" y2="{y:.1f}"/>')
         parts.append(_text(_LEFT - 6, y, number(value), "end"))
@@ -70,6 +71,14 @@ def _bounds(values: Sequence[float]) -> tuple[float, float]:
     """Where an axis begins and ends; a lone value stands in its middle."""
     low, high = min(values), max(values)
     return (low, high) if high > low else (low - 1, high + 1)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Four to eight round numbers; the first is not above `low`, the last not below `high`."""
+    power = 10.0 ** math.floor(math.log10((high - low) / 4))
+    step = next(power * one for one in (1, 2, 2.5, 5, 10) if power * one >= (high - low) / 5)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [at * step for at in range(first, last + 1)]
 
 
 def _curve(places: Sequence[tuple[float, float]], points: Sequence[tuple[int, float]], at: int) -> str:
