@@ -166,6 +166,30 @@ def test_a_full_database_names_the_next_step(tmp_path: Path) -> None:
         assert len(memory) == 1
 
 
+def test_after_a_failed_write_nothing_of_the_transaction_stays(tmp_path: Path) -> None:
+    path = tmp_path / "m.db"
+    with opened(path) as memory:
+        memory.insert("semantic", "before")
+        before = memory.canonical_bytes()
+        file = memory._store._journal._file  # type: ignore[attr-defined]  # the limit belongs to the connection
+
+        def go_on_after_a_failure() -> None:
+            with memory.transaction():
+                memory.insert("semantic", "small")
+                file.rows("PRAGMA max_page_count = 20")
+                with pytest.raises(StoreError, match="free some space"):
+                    memory.apply([Insert(content="x" * 5_000) for _ in range(100)])
+                file.rows("PRAGMA max_page_count = 100000")
+                with pytest.raises(StoreError, match="begin a new one"):
+                    memory.insert("semantic", "after")
+
+        with pytest.raises(StoreError, match="begin a new one"):
+            go_on_after_a_failure()
+        assert memory.canonical_bytes() == before
+    with opened(path) as memory:
+        assert memory.canonical_bytes() == before
+
+
 def test_a_file_locked_by_another_program_is_a_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "m.db"
     with opened(path, busy_timeout=0.05) as memory:

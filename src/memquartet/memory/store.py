@@ -53,6 +53,17 @@ class Batch:
         self.contents = contents
         self.records: list[JournalRecord] = []
         self.vectors: dict[int, Vector] = {}
+        self.broken = False
+        """Whether the journal failed in the middle of these writes, so that none of them may stay."""
+
+    def require_whole(self) -> None:
+        """Refuse to go on after a failed write.
+
+        Raises:
+            StoreError: one of these writes failed.
+        """
+        if self.broken:
+            raise StoreError("a write of this transaction failed, so nothing of it is kept: begin a new one")
 
     def add(self, record: JournalRecord, vector: Vector | None = None) -> None:
         """Plan one more write, with the vector of its `after` entry.
@@ -184,6 +195,8 @@ class Store:
                     yield whole
                 finally:
                     self._open = None
+                # A full disk can end SQLite's transaction, or leave half a write in it.
+                whole.require_whole()
             if whole.records:
                 self._absorb(whole)
                 self._save_checkpoint(closing=False)
@@ -192,11 +205,16 @@ class Store:
     def writing(self) -> Iterator[Batch]:
         """Plan writes on the current contents; they are made when the block ends. See `transaction`."""
         with self.transaction() as whole:
+            whole.require_whole()
             batch = Batch(whole.contents)
             yield batch
-            self._journal.append(batch.records)
-            if self._journal.derived and batch.vectors:
-                self._journal.derived.keep(batch.vectors.items())
+            try:
+                self._journal.append(batch.records)
+                if self._journal.derived and batch.vectors:
+                    self._journal.derived.keep(batch.vectors.items())
+            except BaseException:
+                whole.broken = True
+                raise
             whole.extend(batch)
 
     def take_over(self, records: Iterable[JournalRecord]) -> int:

@@ -106,8 +106,14 @@ class SqliteFile:
         return int(self.rows(query)[0][0])
 
     def write(self, statement: str, rows: Iterable[tuple[object, ...]] = ((),)) -> None:
-        """Run the statement once for each row of values."""
+        """Run the statement once for each row of values, inside a transaction.
+
+        Raises:
+            StoreError: it failed, or an earlier failure has ended the transaction.
+        """
         with self._translated():
+            if not self._connection.in_transaction:
+                raise StoreError(f"{self.path!r}: the transaction was ended by a failure; begin a new one")
             self._connection.executemany(statement, rows)
 
     def close(self) -> None:
