@@ -222,7 +222,8 @@ class Memory:
     def transaction(self) -> AbstractContextManager[object]:
         """Make all writes inside the block one: durable together at its end, and gone if it raises.
 
-        Reads inside see what was written so far; other threads and processes wait. Keep it short.
+        Reads inside see what was written so far; a block inside another is part of it. Other threads and processes
+        wait, other tasks of this thread do not and would be part of it: keep it short and never await inside.
 
         Raises:
             ReadOnlyError: this is a view of the past.
@@ -268,8 +269,7 @@ class Memory:
     ) -> list[Hit]:
         """The best entries for a query, best first; fewer than `top_k` when fewer match.
 
-        The keywords from `user_id` on take the place of the same part of `filters`. Filters apply before
-        ranking, never after.
+        The keywords from `user_id` on take the place of the same part of `filters`.
 
         Raises:
             ConfigError: an empty query, top_k below 1, an unknown method or type, or a filter that cannot be.
