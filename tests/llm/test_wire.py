@@ -66,6 +66,14 @@ def test_ids_and_logprobs_keep_the_same_length() -> None:
     )
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1" + "0" * 400])
+def test_a_logprob_that_is_no_number_to_train_on_is_missing(number: str) -> None:
+    scored = {"content": [{"id": 5, "token": "a", "logprob": 0.25}]}
+    raw = json.dumps(_reply({"content": "a"}, logprobs=scored)).replace("0.25", number).encode()
+    completion = read_completion(raw, model="m")
+    assert (completion.output_ids, completion.logprobs) == ((5,), None)
+
+
 def test_a_prompt_s_ids_come_from_vllm() -> None:
     reply = {**_reply({"content": "a"}), "prompt_token_ids": [1, 2, 3]}
     assert read_completion(json.dumps(reply).encode(), model="m").prompt_ids == (1, 2, 3)

@@ -13,6 +13,8 @@ from memquartet.llm.parsing import encodable
 from memquartet.llm.protocols import ChatRequest, Completion
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
+MAX_LOGPROB = 1e6
+"""A log-prob is nearer to 0 than this (vLLM writes -9999 for "impossible"); NaN and the like are none."""
 
 
 class GarbageReplyError(ValueError):
@@ -111,7 +113,9 @@ def _tokens(
     content = _mapping(choice.get("logprobs")).get("content")
     items = [_mapping(item) for item in content] if isinstance(content, list) else []
     numbers = [item.get("logprob") for item in items]
-    logprobs = tuple(float(number) for number in numbers if isinstance(number, int | float))
+    logprobs = tuple(
+        float(number) for number in numbers if isinstance(number, int | float) and abs(number) < MAX_LOGPROB
+    )
     known = logprobs if items and len(logprobs) == len(items) else None
     ids = _ids(choice.get("token_ids"))
     if ids is None and items:
