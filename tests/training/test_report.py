@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def shown(record: RunRecord) -> str:
     return " ".join(" ".join(reader.texts).split())
 
 
-def log(folder: Path, number: int, *rows: tuple[int, dict[str, float | None]]) -> None:
+def log(folder: Path, number: int, *rows: tuple[int, Mapping[str, float | None]]) -> None:
     lines = [json.dumps({"step": step, "data": data}) for step, data in rows]
     (folder / f"metrics-{number}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -77,6 +78,14 @@ def test_the_page_shows_curves_parts_episodes_and_versions() -> None:
     assert "outcome 1.00 → 1.00" in text
     assert "0.9.1" in text
     assert "preset=[grpo,cpu,smoke]" in text
+
+
+def test_shares_of_time_are_of_all_steps_and_validation_is_beside_them(tmp_path: Path) -> None:
+    parts = {"timing_s/step": 4.0, "timing_s/gen": 3.0}
+    log(tmp_path, 1, (1, parts), (2, {**parts, "timing_s/save_checkpoint": 2.0, "timing_s/testing": 9.0}))
+    text = shown(read_run(tmp_path))
+    for row in ("gen 3 75.0 %", "save_checkpoint 2 25.0 %", "testing 9 beside the steps", "step, in all 4"):
+        assert row in text
 
 
 def test_a_run_without_transcripts_says_so(tmp_path: Path) -> None:

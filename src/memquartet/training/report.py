@@ -22,6 +22,8 @@ EPISODES = 6
 _MAX_TEXT = 4_000
 _VALIDATION = re.compile(r"val-\w+/(?P<source>.+)/outcome/mean@\d+")
 _PART_SECONDS = "timing_s/"
+_BESIDE = "testing"
+"""The part that verl's time of a step leaves out."""
 
 
 def training_report(run: RunRecord) -> str:
@@ -108,28 +110,34 @@ def _role_parts(metrics: Metrics) -> list[str]:
 
 
 def _seconds(metrics: Metrics) -> str:
-    """Where a step's time goes; the parts may overlap, and `step` holds them all."""
+    """Where the run's time went; verl's `step` holds all parts but validation."""
     names = {name for values in metrics.values() for name in values if name.startswith(_PART_SECONDS)}
-    means = {
-        name.removeprefix(_PART_SECONDS): fmean(value for _, value in _points(metrics, name))
-        for name in names
-    }
-    whole = means.pop("step", None)
-    if not means:
+    series = {name.removeprefix(_PART_SECONDS): _points(metrics, name) for name in names}
+    totals = {part: sum(value for _, value in points) for part, points in series.items()}
+    whole = totals.pop("step", 0.0)
+    if not totals:
         return ""
-    largest = sorted(means, key=lambda part: -means[part])
+    largest = sorted(totals, key=lambda part: -totals[part])
     rows = [
-        (part, number(means[part]), f"{100 * means[part] / whole:.1f} %" if whole else "—")
+        (part, number(totals[part] / len(series[part])), _share(totals[part], whole, part))
         for part in largest
     ]
     if whole:
-        rows.append(("step, in all", number(whole), ""))
-    series = {part: _points(metrics, _PART_SECONDS + part) for part in largest[:COLOURS]}
-    caption = "Mean over the steps in which a part ran. Saving and measuring run in some steps only."
+        rows.append(("step, in all", number(whole / len(series["step"])), ""))
+    caption = "Mean seconds over the steps in which a part ran, and share of the time of all steps."
     return _section(
         "Seconds by part",
-        [curve_chart("Seconds", series), _table(caption, ("part", "seconds", "of a step"), rows)],
+        [
+            curve_chart("Seconds", {part: series[part] for part in largest[:COLOURS]}),
+            _table(caption, ("part", "seconds", "share"), rows),
+        ],
     )
+
+
+def _share(seconds: float, whole: float, part: str) -> str:
+    if part == _BESIDE:
+        return "beside the steps"
+    return f"{100 * seconds / whole:.1f} %" if whole else "—"
 
 
 def _changes(metrics: Metrics) -> str:
@@ -151,7 +159,9 @@ def _changes(metrics: Metrics) -> str:
         count = 1 if name.startswith("val-") else ends
         if len(found) >= 2 * count:
             first, last = fmean(found[:count]), fmean(found[-count:])
-            rows.append((label, number(first), number(last), f"{last - first:+.3g}"))
+            rows.append(
+                (label, number(first), number(last), f"{last - first:+.3g}" if last != first else "0")
+            )
     caption = f"Mean of the first and of the last {ends} of {len(trained)} steps; validation: first and last measured."
     return (
         _section("What changed", [_table(caption, ("", "first", "last", "difference"), rows)]) if rows else ""
