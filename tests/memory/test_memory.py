@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -213,6 +214,17 @@ def test_a_filter_that_cannot_be_is_refused(filters: Filters) -> None:
     for ask in (lambda: memory.search("tea", filters=filters), lambda: memory.entries(filters)):
         with pytest.raises(ConfigError):
             ask()
+
+
+@pytest.mark.parametrize("moved", [{"scope": {"user_id": "bob"}}, {"type": "episodic"}])
+def test_an_imported_update_cannot_move_an_entry(moved: dict[str, object]) -> None:
+    memory = small()
+    memory.update(memory.insert("semantic", "x", scope=Scope(user_id="ann")).entry_id, "y")
+    header, insert, update = memory.export_lines()
+    record = json.loads(update)
+    record["after"] |= moved
+    with pytest.raises(InputError, match="record 2 contradicts"):
+        small().import_([header, insert, json.dumps(record)])
 
 
 def test_a_text_that_normalisation_makes_too_long_is_refused() -> None:

@@ -138,6 +138,8 @@ class Contents:
                     and after is not None
                     and before.entry_id == after.entry_id == op.entry_id
                     and after.content == op.content
+                    and (before.scope, before.memory_type, before.created_at)
+                    == (after.scope, after.memory_type, after.created_at)
                 )
             case Delete():
                 well_formed = before is not None and after is None and before.entry_id == op.entry_id
