@@ -70,6 +70,12 @@ def test_entries_belong_to_the_scope_they_were_read_for(team: FakeServer) -> Non
     assert entry["scope"] == {"user_id": "bob", "agent_id": None, "run_id": None}
 
 
+def test_the_next_step_names_the_memory_that_was_written(team: FakeServer) -> None:
+    options = ("--db", "my notes.db", "--user", "ann")
+    told = run("ingest", text_file(1), *options, "--model", model_of(team)).stderr
+    assert "Next: memquartet ask QUESTION --db 'my notes.db' --user ann\n" in told
+
+
 def test_json_tells_what_came_of_each_file(team: FakeServer) -> None:
     result = run("ingest", text_file(3), *SMALL, "--model", model_of(team), "--json")
     told = read_json(result)

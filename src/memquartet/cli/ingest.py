@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,15 @@ from rich.progress import TaskID
 from memquartet.agents.team import Team
 from memquartet.cli.command import INTERRUPTED, Command
 from memquartet.cli.ingestion import Reading, Source, chunks_done, ingest
-from memquartet.cli.options import Target, model_option, screen_options, seed_option, target_options
+from memquartet.cli.options import (
+    DEFAULT_DB,
+    DEFAULT_EMBEDDER,
+    Target,
+    model_option,
+    screen_options,
+    seed_option,
+    target_options,
+)
 from memquartet.cli.rendering import counted
 from memquartet.cli.screen import Screen
 from memquartet.core.trajectory import Decision, MemoryStep
@@ -155,4 +164,17 @@ def _report(readings: Sequence[Reading], entries: int, target: Target, screen: S
         ],
         right=["CHUNKS", "FACTS", *Decision],
     )
-    screen.say(f"{entries:,} entries in {target.db}. Next: memquartet ask QUESTION")
+    following = "" if readings[-1].failure else f". Next: memquartet ask QUESTION{_flags(target)}"
+    screen.say(f"{entries:,} entries in {target.db}{following}")
+
+
+def _flags(target: Target) -> str:
+    """The options that name this memory again, ready to be pasted into a shell."""
+    named = {
+        "db": str(target.db) if target.db != DEFAULT_DB else None,
+        "user": target.scope.user_id,
+        "agent": target.scope.agent_id,
+        "run": target.scope.run_id,
+        "embedder": target.embedder if target.embedder != DEFAULT_EMBEDDER else None,
+    }
+    return "".join(f" --{name} {shlex.quote(value)}" for name, value in named.items() if value is not None)

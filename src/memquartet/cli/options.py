@@ -22,6 +22,7 @@ Handler = Callable[..., None]
 
 DEFAULT_MODEL = "local:smollm2-135m"
 DEFAULT_EMBEDDER = "static"
+DEFAULT_DB = Path("memory.db")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ def target_options(command: Handler) -> Handler:
     @click.option(
         "--db",
         type=click.Path(path_type=Path),
-        default=Path("memory.db"),
+        default=DEFAULT_DB,
         envvar="MEMQUARTET_DB",
         show_default=True,
         show_envvar=True,
