@@ -166,6 +166,7 @@ async def test_a_contradiction_leaves_the_new_fact_in_memory() -> None:
     [
         ([{"fact": 0, "op": "UPDATE", "id": "7"}], "names memory '7'; shown were: 0"),
         ([{"fact": 0, "op": "DELETE", "id": "m11"}], "names memory 'm11'"),
+        ([{"fact": 0, "op": "NOOP", "id": "7"}], "NOOP names memory '7'; shown were: 0"),
         ([], "has no decision"),
         ([{"fact": 0, "op": "ADD", "text": "x" * 5000}], "more than"),
         ("what?", "no JSON"),

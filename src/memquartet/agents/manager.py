@@ -183,10 +183,12 @@ class ManagerView:
         """Why a choice cannot be carried out; empty when it can."""
         if choice is None:
             return f"fact {number} has no decision"
-        if choice.decision in (Decision.UPDATE, Decision.DELETE):
-            if target is None:
-                known = ", ".join(self.ids.shown) or "none"
-                return f"fact {number}: {choice.decision} names memory {choice.short!r}; shown were: {known}"
+        changes = choice.decision in (Decision.UPDATE, Decision.DELETE)
+        # A NOOP may name nothing, but not a memory that does not exist: the fact would stand nowhere.
+        if target is None and (changes or (choice.decision is Decision.NOOP and choice.short)):
+            known = ", ".join(self.ids.shown) or "none"
+            return f"fact {number}: {choice.decision} names memory {choice.short!r}; shown were: {known}"
+        if changes and target is not None:
             earlier = changed.get(target.entry_id)
             if earlier is not None and not _says_the_same(earlier, choice):
                 done = "deleted" if earlier.decision is Decision.DELETE else "updated"
