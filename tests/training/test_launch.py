@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from memquartet.errors import ConfigError
-from memquartet.training.launch import plan, presets
+from memquartet.training.launch import note_start, plan, presets
 
 
 def test_the_presets_that_the_pages_name_are_there_and_say_what_they_are() -> None:
@@ -32,3 +33,16 @@ def test_a_plan_is_verls_own_command() -> None:
 def test_a_misspelt_preset_or_override_is_refused(names: list[str], overrides: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"preset|key=value"):
         plan(names, overrides)
+
+
+def test_a_runs_folder_holds_all_that_it_leaves(tmp_path: Path) -> None:
+    out = tmp_path / "it's, a run"
+    launch = plan(["grpo"], [], model="m", out=out)
+    quoted = str(out).replace("'", "\\'")
+    assert f"trainer.default_local_dir='{quoted}/checkpoints'" in launch.command
+    assert launch.environment["VERL_FILE_LOGGER_PATH"] == str(out / "metrics-1.jsonl")
+    note_start(launch, out)
+    told = json.loads((out / "start-1.json").read_text(encoding="utf-8"))
+    assert told["command"] == list(launch.command)
+    assert told["versions"]["memquartet"]
+    assert plan(["grpo"], [], out=out).environment["VERL_FILE_LOGGER_PATH"].endswith("metrics-2.jsonl")

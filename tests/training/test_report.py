@@ -95,6 +95,12 @@ def test_a_run_without_transcripts_says_so(tmp_path: Path) -> None:
     assert "noted neither settings nor versions" in text
 
 
+def test_transcripts_of_an_earlier_run_in_the_folder_are_not_shown(tmp_path: Path) -> None:
+    shutil.copytree(RECORDED, tmp_path / "run")
+    log(tmp_path / "run", 2, (0, {"a": 1.0}), (1, {"a": 1.0}))
+    assert read_run(tmp_path / "run").transcripts.keys() == {0}
+
+
 def test_one_measured_step_is_no_before_and_after(tmp_path: Path) -> None:
     shutil.copytree(RECORDED, tmp_path / "run")
     (tmp_path / "run" / "validation" / "0.jsonl").unlink()

@@ -62,7 +62,7 @@ def curve_chart(title: str, series: Series, *, note: str = "") -> str:
 
 def number(value: float) -> str:
     """Short: three significant digits, thousands apart, powers of ten where a plain number is long."""
-    if abs(value) >= 1000:
+    if 1000 <= abs(value) < 1e6:
         return f"{value:,.0f}"
     return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.3g}"
 

@@ -71,7 +71,10 @@ def read_run(path: Path) -> RunRecord:
     return RunRecord(
         name=path.resolve().name,
         metrics=_checked(metrics, path),
-        transcripts={step: _read_transcripts(file) for step, file in _dumps(path / TRANSCRIPTS)},
+        # A run that began anew leaves the dumps of the one before in place.
+        transcripts={
+            step: _read_transcripts(file) for step, file in _dumps(path / TRANSCRIPTS) if step in metrics
+        },
         starts=[value for file in numbered(path, STARTS, ".json") for _, value in _objects(file, whole=True)],
         config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
     )
