@@ -70,7 +70,7 @@ class CallCache:
                 path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False
             )
             try:
-                self._set_up()
+                self._set_up_with_others()
             except BaseException:
                 self._file.close()
                 raise
@@ -109,6 +109,19 @@ class CallCache:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _set_up_with_others(self) -> None:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                self._set_up()
+                return
+            except sqlite3.OperationalError as error:
+                # SQLite does not wait when two processes switch a new file to WAL at once.
+                if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
+                    raise
+                self._file.rollback()
+                time.sleep(0.01)
 
     def _set_up(self) -> None:
         tables = self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
