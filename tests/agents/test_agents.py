@@ -222,6 +222,15 @@ async def test_a_text_that_is_cut_before_its_first_character_does_not_drop_the_f
     assert [op.kind for op in decision.ops] == ["delete", "insert"]
 
 
+async def test_a_memory_deleted_for_one_fact_does_not_say_the_next() -> None:
+    shown = [hit(11, "Ann is a.")]
+    (_, second), _ = await decide(
+        ["X.", "Ann is a."], [shown, []], [{"op": "DELETE", "id": "0"}, {"op": "NOOP", "id": "0"}]
+    )
+    assert second.defaulted
+    assert [op.kind for op in second.ops] == ["insert"]
+
+
 async def test_the_last_text_of_a_cut_output_is_replaced_by_the_fact() -> None:
     cut = Reply(text='{"decisions": [{"fact": 0, "op": "ADD", "text": "Ann is', finish_reason="length")
     (decision,), _ = await decide(["Ann is b."], [[]], cut)

@@ -188,9 +188,11 @@ class ManagerView:
         if target is None and (changes or (choice.decision is Decision.NOOP and choice.short)):
             known = ", ".join(self.ids.shown) or "none"
             return f"fact {number}: {choice.decision} names memory {choice.short!r}; shown were: {known}"
-        if changes and target is not None:
-            earlier = changed.get(target.entry_id)
-            if earlier is not None and not _says_the_same(earlier, choice):
+        earlier = changed.get(target.entry_id) if target is not None else None
+        if earlier is not None:
+            # A NOOP on a memory that was just updated may be a merge; on a deleted one the fact would stand nowhere.
+            lost = not _says_the_same(earlier, choice) if changes else earlier.decision is Decision.DELETE
+            if lost:
                 done = "deleted" if earlier.decision is Decision.DELETE else "updated"
                 return f"fact {number}: memory {choice.short} was already {done} by an earlier decision"
         if choice.text is not None and len(choice.text) > MAX_CONTENT_CHARACTERS:
