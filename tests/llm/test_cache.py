@@ -133,6 +133,7 @@ def test_calls_out_of_the_cache_cost_no_budget(tmp_path: Path) -> None:
         model = CachedModel(BudgetedModel(ScriptedModel(lambda _request: "two words"), budget), kept)
         for _ in range(3):
             asyncio.run(model.complete(request("hi")))
+    assert budget.spent_tokens == 3
 
 
 def test_budgets_of_seconds_and_questions_stop_what_would_begin() -> None:

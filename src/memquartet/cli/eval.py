@@ -12,7 +12,7 @@ from memquartet.benchmarks.named import Options, benchmark_names, load_benchmark
 from memquartet.benchmarks.registry import load_dataset
 from memquartet.cli.command import Command
 from memquartet.cli.evaluation import Plan, Settings, carry_out, chosen_samples
-from memquartet.cli.options import DEFAULT_EMBEDDER, model_option, screen_options, seed_option
+from memquartet.cli.options import embedder_option, model_option, screen_options, seed_option
 from memquartet.cli.screen import Screen
 from memquartet.core.samples import Sample
 from memquartet.errors import ConfigError
@@ -101,13 +101,7 @@ def command() -> None:
 @click.option("--max-questions", type=click.IntRange(min=1), help="Budget: questions asked in this call.")
 @click.option("--samples-at-once", type=click.IntRange(min=1), default=4, show_default=True)
 @click.option("--questions-at-once", type=click.IntRange(min=1), default=32, show_default=True)
-@click.option(
-    "--embedder",
-    default=DEFAULT_EMBEDDER,
-    envvar="MEMQUARTET_EMBEDDER",
-    show_default=True,
-    help="As for ingest.",
-)
+@embedder_option
 @model_option
 @seed_option
 @screen_options

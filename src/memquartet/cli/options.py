@@ -53,6 +53,18 @@ class Target:
         return Memory.open(self.db, embedder=make_embedder(self.embedder))
 
 
+embedder_option = click.option(
+    "--embedder",
+    metavar="SPEC",
+    default=DEFAULT_EMBEDDER,
+    envvar="MEMQUARTET_EMBEDDER",
+    show_default=True,
+    show_envvar=True,
+    help="static, none, sentence-transformers:NAME or openai:MODEL@BASE_URL.",
+)
+"""Add --embedder."""
+
+
 def target_options(command: Handler) -> Handler:
     """Add --db, --user, --agent, --run and --embedder; the command gets them as `target`."""
 
@@ -68,15 +80,7 @@ def target_options(command: Handler) -> Handler:
     @click.option("--user", metavar="NAME", help="Whose memory: the user.")
     @click.option("--agent", metavar="NAME", help="Whose memory: the agent.")
     @click.option("--run", metavar="NAME", help="Whose memory: the run.")
-    @click.option(
-        "--embedder",
-        metavar="SPEC",
-        default=DEFAULT_EMBEDDER,
-        envvar="MEMQUARTET_EMBEDDER",
-        show_default=True,
-        show_envvar=True,
-        help="static, none, sentence-transformers:NAME or openai:MODEL@BASE_URL.",
-    )
+    @embedder_option
     @wraps(command)
     def packed(
         *,

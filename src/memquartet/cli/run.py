@@ -10,7 +10,7 @@ import click
 from memquartet.benchmarks.registry import load_dataset
 from memquartet.cli.command import Command
 from memquartet.cli.evaluation import Plan, carry_out, chosen_samples
-from memquartet.cli.options import DEFAULT_EMBEDDER, model_option, screen_options, seed_option
+from memquartet.cli.options import embedder_option, model_option, screen_options, seed_option
 from memquartet.cli.screen import Screen
 from memquartet.text.chunking import ChunkSize
 
@@ -45,13 +45,7 @@ SYSTEMS = ("quartet", "no_memory", "rag_bm25")
     show_default=True,
     help="Tokens read in one go.",
 )
-@click.option(
-    "--embedder",
-    default=DEFAULT_EMBEDDER,
-    envvar="MEMQUARTET_EMBEDDER",
-    show_default=True,
-    help="As for ingest.",
-)
+@embedder_option
 @model_option
 @seed_option
 @screen_options
