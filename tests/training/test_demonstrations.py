@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 
+from memquartet.agents.prompt_sets import SHORT
 from memquartet.benchmarks.worlds.catalog import WorldKind, make_worlds
 from memquartet.core.trajectory import Role
 from memquartet.scoring.registry import score
 from memquartet.training.demonstrations import Demonstration, demonstrate
-from memquartet.training.settings import SHORT, TrainingSettings
+from memquartet.training.settings import TrainingSettings
 
 
 async def shown(prompts: str = "shipped") -> list[Demonstration]:

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from memquartet.core.trajectory import Role
 from memquartet.errors import ConfigError
 from memquartet.rewards.credit import CreditMode
-from memquartet.training.settings import SHIPPED, SHORT, TrainingSettings, role_prompts
+from memquartet.training.settings import TrainingSettings
 
 
 def test_a_section_is_read_by_name() -> None:
@@ -36,14 +34,3 @@ def test_a_key_that_cannot_work_is_named(section: dict[str, object], told: str) 
 def test_frozen_roles_need_a_model_and_are_content_with_one() -> None:
     section = {"trainable": ["manager"], "frozen": {"model": "big", "base_url": "http://localhost:1/v1"}}
     assert TrainingSettings.read(section).trainable == {Role.MANAGER}
-
-
-def test_a_set_of_prompts_has_one_for_each_role(tmp_path: Path) -> None:
-    assert role_prompts(SHIPPED) == {}
-    assert set(role_prompts(SHORT)) == set(Role)
-    for role in Role:
-        (tmp_path / f"{role}.md").write_text(f"{role}", encoding="utf-8")
-    assert role_prompts(str(tmp_path))[Role.ANSWERER] == "answerer"
-    (tmp_path / "manager.md").unlink()
-    with pytest.raises(ConfigError, match="manager"):
-        role_prompts(str(tmp_path))

@@ -8,6 +8,7 @@ from memquartet.agents.answerer import Answerer
 from memquartet.agents.base import AgentSettings
 from memquartet.agents.extractor import FactExtractor
 from memquartet.agents.manager import MemoryManager
+from memquartet.agents.prompt_sets import prompt_set
 from memquartet.agents.summarizer import Summarizer
 from memquartet.agents.team import Team
 from memquartet.core.messages import Message
@@ -16,7 +17,7 @@ from memquartet.core.trajectory import Role
 from memquartet.memory.memory import Memory
 from memquartet.rollout.episode import run_episode
 from memquartet.systems.oracle import Knowledge, OracleModel
-from memquartet.training.settings import TrainingSettings, role_prompts
+from memquartet.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ async def demonstrate(sample: Sample, settings: TrainingSettings) -> list[Demons
     Raises:
         InputError: the sample carries no truth.
     """
-    prompts = role_prompts(settings.prompts)
+    prompts = prompt_set(settings.prompts)
 
     def prompted(role: Role) -> AgentSettings:
         return AgentSettings(prompt=prompts.get(role))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,6 +10,7 @@ from memquartet.agents.answerer import Answerer
 from memquartet.agents.base import AgentSettings
 from memquartet.agents.extractor import FactExtractor
 from memquartet.agents.manager import MemoryManager
+from memquartet.agents.prompt_sets import SHIPPED, prompt_set
 from memquartet.agents.summarizer import Summarizer
 from memquartet.agents.team import Team
 from memquartet.core.trajectory import Role
@@ -22,29 +21,6 @@ from memquartet.rewards.credit import CreditMode
 from memquartet.rewards.mix import RewardMix
 from memquartet.rollout.episode import EpisodeSettings
 from memquartet.training.policy import PolicyModel
-
-SHIPPED = "shipped"
-SHORT = "short"
-
-
-def role_prompts(name: str) -> Mapping[Role, str]:
-    """The prompt texts of a set; empty for the shipped ones, which the agents know themselves.
-
-    Raises:
-        ConfigError: `name` is no set, and no folder with a file for each role.
-    """
-    if name == SHIPPED:
-        return {}
-    if name == SHORT:
-        shipped = resources.files("memquartet.training").joinpath("prompts", name)
-        return {role: shipped.joinpath(f"{role}.md").read_text(encoding="utf-8") for role in Role}
-    try:
-        return {role: (Path(name) / f"{role}.md").read_text(encoding="utf-8") for role in Role}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"memquartet.prompts={name!r}: use {SHIPPED!r}, {SHORT!r} or a folder with a file ROLE.md for each"
-            f" role ({error})"
-        ) from error
 
 
 class _Section(BaseModel):
@@ -62,7 +38,7 @@ class TrainingSettings(_Section):
     """The team, its memory and its rewards.
 
     `prompts` is "shipped", "short" (a line or two, for models that learn their roles by heart) or a folder with
-    a file ROLE.md for each role.     `max_tokens` bounds a role's output within verl's `response_length`. `seeded` sends a seed with each call, so
+    a file ROLE.md for each role. `max_tokens` bounds a role's output within verl's `response_length`. `seeded` sends a seed with each call, so
     that equal runs draw equal tokens; servers pay for it with speed. `timeout` is in seconds a model call.
     `equal_roles` gives the roles the same weight in the loss however many tokens they write; `updates` is the number
     of optimizer steps a batch makes; `branch_budget` bounds the counterfactuals of an episode.
@@ -131,7 +107,7 @@ class TrainingSettings(_Section):
         def model(role: Role) -> ChatModel:
             return policy if role in self.trainable or frozen is None else frozen
 
-        prompts = role_prompts(self.prompts)
+        prompts = prompt_set(self.prompts)
 
         def settings(role: Role) -> AgentSettings:
             longest = policy.response_length

@@ -16,12 +16,13 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from memquartet.agents.prompt_sets import SHORT
 from memquartet.benchmarks.worlds.catalog import WorldKind, make_worlds
 from memquartet.benchmarks.worlds.stream import StreamForm, StreamShape
 from memquartet.core.samples import Sample
 from memquartet.core.trajectory import Role
 from memquartet.training.demonstrations import Demonstration, demonstrate
-from memquartet.training.settings import SHORT, TrainingSettings
+from memquartet.training.settings import TrainingSettings
 from memquartet.training.sft import SftSettings, teach
 
 CHAT_TEMPLATE = (
