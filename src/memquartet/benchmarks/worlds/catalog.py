@@ -66,9 +66,10 @@ def make_worlds(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Wish:
-    """What may stand behind the question mark of a world's name."""
+class NamedWorld:
+    """What a world's name asks for: a kind, and what may stand behind the question mark."""
 
+    kind: WorldKind
     seed: int = 0
     n: int = 10
     split: WorldSplit = WorldSplit.VALIDATION
@@ -84,22 +85,32 @@ def is_world_name(name: str) -> bool:
 def named_world(name: str) -> list[Sample]:
     """The samples of a name such as `world:conflict?seed=1&n=4`.
 
+    Raises:
+        ConfigError: no such world, or a parameter that is unknown or has a wrong value.
+        InputError: the data folder cannot be read.
+    """
+    wish = read_world_name(name)
+    return list(make_worlds(wish.kind, wish.seed, wish.n, wish.split, data=wish.data, first=wish.first))
+
+
+def read_world_name(name: str) -> NamedWorld:
+    """What a name such as `world:conflict?seed=1&n=4` asks for.
+
     Behind the question mark may stand `seed` (0), `n` (10), `split` (validation), `first` (0) and `data`, a folder
     with T-REx triples.
 
     Raises:
         ConfigError: no such world, or a parameter that is unknown or has a wrong value.
-        InputError: the data folder cannot be read.
     """
     kind, _, query = name.removeprefix(PREFIX).partition("?")
     if kind not in list(WorldKind):
         raise ConfigError(f"no world {kind!r}: use one of {', '.join(PREFIX + one for one in WorldKind)}")
     given = dict(parse_qsl(query, keep_blank_values=True))
-    if unknown := sorted(given.keys() - {one.name for one in fields(_Wish)}):
-        known = ", ".join(one.name for one in fields(_Wish))
-        raise ConfigError(f"{name!r}: unknown parameter {unknown[0]!r}, expected some of {known}")
+    known = [one.name for one in fields(NamedWorld) if one.name != "kind"]
+    if unknown := sorted(given.keys() - set(known)):
+        raise ConfigError(f"{name!r}: unknown parameter {unknown[0]!r}, expected some of {', '.join(known)}")
     try:
-        wish = TypeAdapter(_Wish).validate_python(given)
+        wish = TypeAdapter(NamedWorld).validate_python({**given, "kind": kind})
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         place = ".".join(map(str, fault["loc"]))
@@ -108,5 +119,4 @@ def named_world(name: str) -> list[Sample]:
         raise ConfigError(
             f"{name!r}: n must be at least 1 and first at least 0, given {wish.n} and {wish.first}"
         )
-    made = make_worlds(WorldKind(kind), wish.seed, wish.n, wish.split, data=wish.data, first=wish.first)
-    return list(made)
+    return wish
