@@ -2,7 +2,7 @@
 
 verl finds it by the entry point `verl.plugins` and, loudly, by VERL_USE_EXTERNAL_MODULES. It runs in every process
 that imports verl; those that hold an engine alone are spared the trainer. The CPU's platform, engine and rollout are
-registered where VERL_PLATFORM=cpu and nowhere else.
+registered where VERL_PLATFORM=cpu and nowhere else; attention over packed sequences is for GPUs.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ def register() -> None:
     """Register with verl what this process needs."""
     # verl's worker groups set it in the processes that hold an engine.
     engine_only = "WG_BACKEND" in os.environ
-    if os.environ.get(PLATFORM, "").lower() == "cpu":
+    on_cpu = os.environ.get(PLATFORM, "").lower() == "cpu"
+    if on_cpu:
         _register_cpu(engine=engine_only)
     if not engine_only:
         import_module("memquartet.training.agent_loop")
         import_module("memquartet.training.tokens_loop")
         import_module("memquartet.training.trainer")
+    elif not on_cpu:
+        import_module("memquartet.training.packed_attention")
 
 
 def _register_cpu(*, engine: bool) -> None:
