@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,14 +12,16 @@ import click
 
 from memquartet.benchmarks.named import Options, benchmark_names, load_benchmark
 from memquartet.benchmarks.registry import load_dataset
-from memquartet.benchmarks.worlds.catalog import is_world_name
+from memquartet.benchmarks.worlds.catalog import is_world_name, read_world_name
 from memquartet.cli.command import Command
-from memquartet.cli.options import screen_options, seed_option
+from memquartet.cli.options import prompts_option, screen_options, seed_option
 from memquartet.cli.screen import Screen
 from memquartet.core.samples import Sample
 from memquartet.errors import ConfigError, InputError
 from memquartet.text.chunking import ChunkSize
 from memquartet.training.dataset import Split, build_dataset
+from memquartet.training.demonstration_sets import digest, make_demonstrations, write_demonstrations
+from memquartet.training.settings import TrainingSettings
 
 _WORLD_SPLITS = {Split.TRAIN: "train", Split.VALIDATION: "validation"}
 
@@ -97,6 +100,71 @@ def build(
     screen.answer(
         {"file": str(out), "manifest": asdict(manifest)},
         f"wrote {out}: {manifest.samples} samples ({counts}), {manifest.questions} questions",
+    )
+
+
+@command.command(
+    "demonstrations",
+    cls=Command,
+    examples=[
+        "memquartet data demonstrations 'world:conflict?n=3000' 'world:dialogue?n=3000' --prompts short --out sft.parquet",
+        "memquartet data demonstrations 'world:dialogue?n=100' --split val --prompts short --out sft-val.parquet",
+    ],
+)
+@click.argument("worlds", nargs=-1, required=True, metavar="WORLD...")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file.")
+@click.option(
+    "--split",
+    type=click.Choice([one.value for one in Split]),
+    default=Split.TRAIN.value,
+    show_default=True,
+    help="What it is for; worlds are drawn from the words of this split.",
+)
+@prompts_option
+@click.option(
+    "--varied/--fixed",
+    default=True,
+    show_default=True,
+    help="Whether each sample draws its own chunk length and numbers of retrieved memories.",
+)
+@seed_option
+@screen_options
+def demonstrations(
+    *,
+    screen: Screen,
+    worlds: Sequence[str],
+    out: Path,
+    split: str,
+    prompts: str,
+    varied: bool,
+    seed: int,
+) -> None:
+    """Write what the four agents should say in generated worlds, for `memquartet train sft`.
+
+    The oracle team, which knows what is true, lives through the samples; each of its calls is a row: the prompt as the
+    trained model will see it, and the right output. verl's own supervised trainer reads the file too.
+    """
+    for world in worlds:
+        if not is_world_name(world):
+            raise ConfigError(
+                f"{world!r}: demonstrations need samples of known truth, such as world:conflict?n=1000"
+            )
+    wanted = [read_world_name(_whole_world(world, Split(split), seed)) for world in worlds]
+    with screen.progress() as bar:
+        task = bar.add_task("Living through samples", total=None)
+        made = make_demonstrations(
+            wanted,
+            TrainingSettings(prompts=prompts),
+            varied=varied,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    Random(seed).shuffle(made)
+    write_demonstrations(made, out)
+    roles = dict(Counter(shown.role.value for shown in made).most_common())
+    counts = ", ".join(f"{count} {role}" for role, count in roles.items())
+    screen.answer(
+        {"file": str(out), "demonstrations": len(made), "roles": roles, "digest": digest(made)},
+        f"wrote {out}: {len(made)} demonstrations ({counts})",
     )
 
 

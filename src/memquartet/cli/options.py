@@ -125,3 +125,13 @@ def model_option(command: Handler) -> Handler:
 def seed_option(command: Handler) -> Handler:
     """Add --seed."""
     return click.option("--seed", type=int, default=0, show_default=True, help="Fixes every draw.")(command)
+
+
+def prompts_option(command: Handler) -> Handler:
+    """Add --prompts."""
+    return click.option(
+        "--prompts",
+        default="shipped",
+        show_default=True,
+        help="shipped, short or a folder: as memquartet.prompts in the training to come.",
+    )(command)

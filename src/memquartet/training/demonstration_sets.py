@@ -1,0 +1,176 @@
+"""Many demonstrations in one file: the oracle lives through generated worlds on every core.
+
+The file is parquet in the form that verl's supervised trainer reads too: a column `messages` (role and content, the
+last one is what should be said) and a column `role` (which of the four agents says it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from random import Random
+from types import ModuleType
+from typing import cast
+
+from memquartet.benchmarks.worlds.catalog import NamedWorld, make_worlds
+from memquartet.benchmarks.worlds.dialogue import DEFAULT_DIALOGUE
+from memquartet.benchmarks.worlds.stream import DEFAULT_STREAM
+from memquartet.core.messages import Message, Speaker
+from memquartet.core.trajectory import Role
+from memquartet.errors import InputError, MissingExtraError
+from memquartet.training.demonstrations import Demonstration, demonstrate
+from memquartet.training.settings import TrainingSettings
+
+SHARD = 50
+"""Samples that a process makes at once."""
+CHUNK_LINES = (3, 12)
+"""Least and most lines of a chunk."""
+FACT_TOP_K = (3, 5)
+ANSWER_TOP_K = (4, 10)
+
+Progress = Callable[[int, int], None]
+"""Called with (samples done, samples in total)."""
+
+
+def make_demonstrations(
+    worlds: Sequence[NamedWorld],
+    settings: TrainingSettings,
+    *,
+    varied: bool = True,
+    processes: int | None = None,
+    progress: Progress = lambda _done, _total: None,
+) -> list[Demonstration]:
+    """Live through worlds with the oracle team; equal arguments give equal demonstrations in equal order.
+
+    Args:
+        worlds: how many samples of which kinds.
+        settings: those of the training to come: its prompts, retrieval and budgets.
+        varied: whether each sample draws its own chunk length and numbers of retrieved memories, so that what is
+            taught does not hang on one setting.
+        processes: by default one a core.
+        progress: called as samples are done.
+    """
+    shards = list(_shards(worlds))
+    total = sum(world.n for world in shards)
+    made: dict[int, list[Demonstration]] = {}
+    workers = min(processes or os.cpu_count() or 1, len(shards))
+    # Not forked: the caller may run threads, of torch or of a progress bar.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        waiting = {
+            pool.submit(_live, shard, settings, varied=varied): number for number, shard in enumerate(shards)
+        }
+        done = 0
+        for ended in as_completed(waiting):
+            made[waiting[ended]] = ended.result()
+            done += shards[waiting[ended]].n
+            progress(done, total)
+    # Equal prompts of different samples, a greeting without facts say, teach nothing twice.
+    return list(dict.fromkeys(shown for number in range(len(shards)) for shown in made[number]))
+
+
+def write_demonstrations(demonstrations: Sequence[Demonstration], path: Path) -> None:
+    """Write a parquet file.
+
+    Raises:
+        InputError: there are none.
+        MissingExtraError: pyarrow is not installed.
+    """
+    if not demonstrations:
+        raise InputError(f"no demonstrations for {str(path)!r}")
+    arrow = _parquet()
+    rows = [{"role": shown.role.value, "messages": _as_chat(shown)} for shown in demonstrations]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrow.parquet.write_table(arrow.Table.from_pylist(rows), path, compression="zstd")
+
+
+def read_demonstrations(path: Path) -> list[Demonstration]:
+    """The demonstrations of a file.
+
+    Raises:
+        InputError: the file holds something else.
+        MissingExtraError: pyarrow is not installed.
+    """
+    arrow = _parquet()
+    try:
+        rows = arrow.parquet.read_table(path, columns=["role", "messages"]).to_pylist()
+        return [_from_row(row) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(
+            f"{str(path)!r} holds no demonstrations ({error}); `memquartet data demonstrations` makes them"
+        ) from error
+
+
+def digest(demonstrations: Sequence[Demonstration]) -> str:
+    """BLAKE2b (hex) of prompts and outputs in order."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for shown in demonstrations:
+        for message in shown.messages:
+            hashed.update(f"{message.speaker.value}\x1f{message.content}\x1e".encode("utf-8", "replace"))
+        hashed.update(f"{shown.role.value}\x1f{shown.output}\x1d".encode("utf-8", "replace"))
+    return hashed.hexdigest()
+
+
+def _shards(worlds: Sequence[NamedWorld]) -> Iterator[NamedWorld]:
+    for world in worlds:
+        for start in range(0, world.n, SHARD):
+            yield replace(world, first=world.first + start, n=min(SHARD, world.n - start))
+
+
+def _live(world: NamedWorld, settings: TrainingSettings, *, varied: bool) -> list[Demonstration]:
+    return asyncio.run(_live_through(world, settings, varied=varied))
+
+
+async def _live_through(
+    world: NamedWorld, settings: TrainingSettings, *, varied: bool
+) -> list[Demonstration]:
+    made: list[Demonstration] = []
+    for number in range(world.first, world.first + world.n):
+        draw = Random(f"demonstrations/{world.kind}/{world.seed}/{number}") if varied else None
+        lines = draw.randint(*CHUNK_LINES) if draw else DEFAULT_STREAM.chunk_lines
+        (sample,) = make_worlds(
+            world.kind,
+            world.seed,
+            1,
+            world.split,
+            data=world.data,
+            stream=replace(DEFAULT_STREAM, chunk_lines=lines),
+            dialogue=replace(DEFAULT_DIALOGUE, lines=lines) if draw else DEFAULT_DIALOGUE,
+            first=number,
+        )
+        made += await demonstrate(sample, drawn_settings(settings, draw) if draw else settings)
+    return made
+
+
+def drawn_settings(settings: TrainingSettings, draw: Random) -> TrainingSettings:
+    """The settings with numbers of retrieved memories as they may be in use."""
+    return settings.model_copy(
+        update={"fact_top_k": draw.choice(FACT_TOP_K), "answer_top_k": draw.randint(*ANSWER_TOP_K)}
+    )
+
+
+def _as_chat(shown: Demonstration) -> list[dict[str, str]]:
+    chat = [{"role": m.speaker.value, "content": m.content} for m in shown.messages]
+    return [*chat, {"role": Speaker.ASSISTANT.value, "content": shown.output}]
+
+
+def _from_row(row: dict[str, object]) -> Demonstration:
+    *prompt, said = [
+        Message(speaker=Speaker(one["role"]), content=one["content"])
+        for one in cast("list[dict[str, str]]", row["messages"])
+    ]
+    return Demonstration(role=Role(str(row["role"])), messages=tuple(prompt), output=said.content)
+
+
+def _parquet() -> ModuleType:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError("parquet needs pyarrow: pip install 'memquartet[train]'") from error
+    module: ModuleType = pyarrow
+    return module
