@@ -20,7 +20,7 @@ class QuestionKind(StrEnum):
     SINGLE_HOP = "single-hop"
     """One fact that never changed."""
     MULTI_HOP = "multi-hop"
-    """Two facts joined."""
+    """Two or three facts joined."""
     TEMPORAL = "temporal"
     """When something is or was, or what came first."""
     KNOWLEDGE_UPDATE = "knowledge-update"
@@ -41,17 +41,17 @@ def value_question(script: Script, *, text: str, subject: str, relations: Sequen
         bridge = script.current((about, name))
         if bridge is None:
             break
-        evidence.append(bridge.fact_id)
+        evidence.append(bridge.line)
         about = bridge.value
     key = (about, relations[-1])
     last = script.current(key)
     # Of what was withdrawn, the withdrawal is the evidence.
-    evidence += [fact.fact_id for fact in script.history.get(key, ())[-1:]]
+    evidence += [fact.line for fact in script.history.get(key, ())[-1:]]
     return Question(
         question_id="",
         text=text,
         answers=(last.value,) if last else (),
-        evidence=tuple(evidence),
+        evidence=tuple(dict.fromkeys(evidence)),
         extra={
             ASKS: Asked(subject=subject, relations=tuple(relations)).as_json(),
             "superseded": list(script.superseded(key)),
@@ -68,7 +68,7 @@ def order_question(script: Script, *, text: str, keys: tuple[Key, Key], labels: 
         question_id="",
         text=text,
         answers=(answer_from(facts, asked) or "",),
-        evidence=tuple(fact.fact_id for fact in facts),
+        evidence=tuple(dict.fromkeys(fact.line for fact in facts)),
         extra={ASKS: asked.as_json()},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +26,7 @@ class Script:
     history: dict[Key, list[TrueFact]] = field(default_factory=dict)
     touched: set[Key] = field(default_factory=set)
     _lines: list[str] = field(default_factory=list)
+    _said: Counter[str] = field(default_factory=Counter)
 
     @property
     def lines(self) -> int:
@@ -34,13 +36,28 @@ class Script:
     def say(self, line: str) -> str:
         """Add a line that says nothing to remember; its source id."""
         self._lines.append(line)
+        return self._line_id()
+
+    def go_on(self, text: str) -> str:
+        """Add to the last line; its source id."""
+        self._lines[-1] += f" {text}"
+        return self._line_id()
+
+    def _line_id(self) -> str:
         return f"c{len(self.chunks)}:{len(self._lines) - 1}"
 
     def remark(self, line: str, *, text: str, gist: str) -> None:
         """Add a line of small talk."""
-        fact_id = self.say(line)
+        self.note_remark(self.say(line), text=text, gist=gist)
+
+    def note_remark(self, line_id: str, *, text: str, gist: str) -> None:
+        """Note that a line of the open chunk holds small talk."""
         fact = TrueFact(
-            fact_id=fact_id, chunk=len(self.chunks), text=text, kind=FactKind.UNIMPORTANT, gist=gist
+            fact_id=self._fact_id(line_id),
+            chunk=len(self.chunks),
+            text=text,
+            kind=FactKind.UNIMPORTANT,
+            gist=gist,
         )
         self.facts.append(fact)
 
@@ -48,10 +65,16 @@ class Script:
         self, line: str, *, text: str, key: Key, value: str, kind: FactKind = FactKind.SEMANTIC
     ) -> TrueFact:
         """Add a line that says what a key's value is; an empty one says that it has none any more."""
+        return self.note(self.say(line), text=text, key=key, value=value, kind=kind)
+
+    def note(
+        self, line_id: str, *, text: str, key: Key, value: str, kind: FactKind = FactKind.SEMANTIC
+    ) -> TrueFact:
+        """Note what a line of the open chunk says of a key; a line may say several things."""
         past = self.history.get(key, [])
         known = past[-1] if past and past[-1].value else None
         fact = TrueFact(
-            fact_id=self.say(line),
+            fact_id=self._fact_id(line_id),
             chunk=len(self.chunks),
             text=text,
             kind=kind,
@@ -66,6 +89,11 @@ class Script:
         if fact.decision is not Decision.NOOP:
             self.history.setdefault(key, []).append(fact)
         return fact
+
+    def _fact_id(self, line_id: str) -> str:
+        """The line's id for the first thing that it says, and numbered ones for the others."""
+        self._said[line_id] += 1
+        return line_id if self._said[line_id] == 1 else f"{line_id}#{self._said[line_id]}"
 
     def end_chunk(self, *, head: str = "", time: datetime | None = None) -> None:
         """Close the open chunk; nothing happens when it has no lines."""

@@ -22,7 +22,8 @@ from memquartet.errors import ConfigError
 SOURCE = "world-stream"
 MAX_DRAWS = 100
 """Tries to find something new to say."""
-LIST_HEAD = "Here is a list of facts:"
+MAX_HOPS = 3
+"""Facts that a question joins at most."""
 
 
 class StreamForm(StrEnum):
@@ -30,10 +31,17 @@ class StreamForm(StrEnum):
 
     SERIAL = "serial"
     """`12. The capital of … is ….`, a fact a line; the larger number is the newer."""
+    PLAIN = "plain"
+    """A fact a line, without numbers."""
+    PROSE = "prose"
+    """Several facts in a line, numbered or not."""
     DIALOGUE = "dialogue"
     """Speakers say them between small talk, in dated sessions."""
     MIXED = "mixed"
-    """Either, drawn for each sample."""
+    """One of them, drawn for each sample."""
+
+
+_SHARES = {StreamForm.SERIAL: 4, StreamForm.PLAIN: 1, StreamForm.PROSE: 2, StreamForm.DIALOGUE: 3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +49,8 @@ class StreamShape:
     """How large a stream is and what happens in it.
 
     A line that says a fact changes one (with probability `conflicts`), withdraws one (`deletions`), says one again
-    (`mentions`) or says a new one. In a conversation a share `small_talk` of the lines is small talk. Of the
-    questions, `multi_hop` join two facts, `abstentions` have no answer, `updates` ask for what changed, and the rest
+    (`mentions`) or says a new one. Samples have chunks of half to one and a half times `chunk_lines`. In a conversation a share `small_talk` of the lines is small talk. Of the
+    questions, `multi_hop` join two or three facts, `abstentions` have no answer, `updates` ask for what changed, and the rest
     for what did not; kinds that a sample cannot have give their share to the others. `queries` is the share of
     chunks that are read with one of the questions in mind.
     """
@@ -110,10 +118,14 @@ class _Untold:
 class _Stream:
     def __init__(self, words: Vocabulary, shape: StreamShape, random: Random) -> None:
         self._words, self._shape, self._random = words, shape, random
-        forms = [StreamForm.SERIAL, StreamForm.DIALOGUE]
-        self._serial = (
-            random.choice(forms) if shape.form is StreamForm.MIXED else shape.form
-        ) is StreamForm.SERIAL
+        self._form = shape.form
+        if self._form is StreamForm.MIXED:
+            self._form = random.choices(list(_SHARES), list(_SHARES.values()))[0]
+        numbered = self._form is StreamForm.SERIAL or (
+            self._form is StreamForm.PROSE and random.random() < 0.5
+        )
+        self._prefix = random.choice(words.speech.numbers) if numbered else ""
+        self._chunk_lines = random.randint((shape.chunk_lines + 1) // 2, shape.chunk_lines * 3 // 2)
         self._script = Script()
         self._relations = {relation.name: relation for relation in words.relations}
         # A stream is about few enough things that a question's neighbours are told, too.
@@ -126,17 +138,22 @@ class _Stream:
         self._time = datetime(2023, 1, 1, 9, tzinfo=UTC) + timedelta(
             minutes=random.randrange(2 * 365 * 24 * 60)
         )
-        self._remarks = 0
+        self._remarks = self._sentences = 0
         self._number = random.choice([0, 0, random.randrange(500)])
 
+    @property
+    def _conversation(self) -> bool:
+        return self._form is StreamForm.DIALOGUE
+
     def sample(self, sample_id: str) -> Sample:
-        self._open_chunk()
+        if not self._conversation:
+            self._script.say(self._random.choice(self._words.speech.heads))
         while len(self._script.facts) - self._remarks < self._shape.facts:
-            if not self._serial and self._random.random() < self._shape.small_talk:
+            if self._conversation and self._random.random() < self._shape.small_talk:
                 self._small_talk()
             elif not self._fact():
                 self._end_chunk()
-            if self._script.lines >= self._shape.chunk_lines:
+            if self._script.lines >= self._chunk_lines:
                 self._end_chunk()
         self._end_chunk()
         questions = self._questions()
@@ -155,12 +172,9 @@ class _Stream:
             extra={TRUTH: truth_as_json(self._script.facts)},
         )
 
-    def _open_chunk(self) -> None:
-        if self._serial and not self._script.chunks:
-            self._script.say(LIST_HEAD)
-
     def _end_chunk(self) -> None:
-        if self._serial:
+        self._sentences = 0
+        if not self._conversation:
             self._script.end_chunk()
             return
         self._script.end_chunk(head=f"[{date_time_text(self._time)}]", time=self._time)
@@ -223,9 +237,15 @@ class _Stream:
         return subject in self._words.members[relation.subject]
 
     def _join(self, subject: str, first: Relation, second: Relation, bridge: str) -> None:
-        """Let the bridge's fact be told some time, and remember that the two can be asked for together."""
-        self._waiting.append(_Untold(bridge, second, self._value(second, bridge)))
+        """Let the bridge's fact be told some time, and perhaps one more: they can be asked for together."""
+        value = self._value(second, subject, bridge)
+        self._waiting.append(_Untold(bridge, second, value))
         self._hops.append(((subject, first.name), second.name))
+        thirds = [three for two, three in self._words.joins if two is second]
+        if thirds and self._random.random() < 0.5:
+            third = self._random.choice(thirds)
+            self._waiting.append(_Untold(value, third, self._value(third, subject, bridge, value)))
+            self._hops.append(((bridge, second.name), third.name))
 
     def _value(self, relation: Relation, *others: str) -> str:
         while (value := self._random.choice(self._words.names[relation.object])) in others:
@@ -250,8 +270,9 @@ class _Stream:
     def _tell(self, relation: Relation, subject: str, value: str, frames: Sequence[str]) -> None:
         template = self._random.choice(relation.statements)
         text, middle = statement(template, subject, value)
-        line = self._line(text, middle, frames)
-        self._script.tell(line, text=text, key=(subject, relation.name), value=value)
+        self._script.note(
+            self._say(text, middle, frames), text=text, key=(subject, relation.name), value=value
+        )
 
     def _withdraw(self, key: Key) -> None:
         current = self._script.current(key)
@@ -260,15 +281,20 @@ class _Stream:
         template = self._random.choice(self._relations[key[1]].statements)
         _, middle = statement(template, key[0], current.value)
         text = self._random.choice(self._words.speech.deleted).format(mid=middle)
-        line = self._line(text, text[:1].lower() + text.removesuffix(".")[1:], self._words.speech.changed)
-        self._script.tell(line, text=text, key=key, value="")
+        middle = text[:1].lower() + text.removesuffix(".")[1:]
+        self._script.note(self._say(text, middle, self._words.speech.changed), text=text, key=key, value="")
 
-    def _line(self, text: str, middle: str, frames: Sequence[str]) -> str:
-        if self._serial:
-            self._number += 1
-            return f"{self._number - 1}. {text}"
-        speaker = self._random.choice(self._speakers)
-        return self._random.choice(frames).format(s=speaker, fact=text, mid=middle)
+    def _say(self, text: str, middle: str, frames: Sequence[str]) -> str:
+        """Write a fact down; the source id of its line."""
+        if self._conversation:
+            speaker = self._random.choice(self._speakers)
+            return self._script.say(self._random.choice(frames).format(s=speaker, fact=text, mid=middle))
+        if self._sentences and self._random.random() < 0.6:
+            self._sentences -= 1
+            return self._script.go_on(text)
+        self._sentences = 2 if self._form is StreamForm.PROSE else 0
+        number, self._number = self._number, self._number + 1
+        return self._script.say(self._prefix.format(n=number) + text)
 
     def _questions(self) -> list[Question]:
         """Questions in the wanted shares, as far as the stream can have them."""
@@ -282,10 +308,8 @@ class _Stream:
                 found[QuestionKind.KNOWLEDGE_UPDATE].append(single)
             else:
                 found[QuestionKind.SINGLE_HOP].append(single)
-        for (subject, first), second in dict.fromkeys(self._hops):
-            bridge = script.current((subject, first))
-            if bridge and script.current((bridge.value, second)):
-                found[QuestionKind.MULTI_HOP].append((subject, (first, second)))
+        for subject in dict.fromkeys(subject for subject, _ in script.history):
+            found[QuestionKind.MULTI_HOP] += [(subject, path) for path in self._paths(subject, (subject,))]
         found[QuestionKind.ABSTENTION] += self._never_told()
         shares = {
             QuestionKind.MULTI_HOP: shape.multi_hop,
@@ -298,6 +322,17 @@ class _Stream:
             replace(self._question(subject, relations), question_id=f"q{number}", category=kind)
             for number, (kind, (subject, relations)) in enumerate(drawn)
         ]
+
+    def _paths(self, about: str, seen: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        """Relations that can be walked from a subject, two or three of them; `seen` are the names on the way."""
+        for (subject, name), facts in self._script.history.items():
+            value = facts[-1].value
+            if subject != about or not value or value in seen:
+                continue
+            if len(seen) > 1:
+                yield (name,)
+            if len(seen) < MAX_HOPS and self._relations[name].phrases:
+                yield from ((name, *path) for path in self._paths(value, (*seen, value)))
 
     def _question(self, subject: str, relations: tuple[str, ...]) -> Question:
         text = self._asking(subject, relations)
@@ -319,7 +354,12 @@ class _Stream:
         about = subject
         for name in relations[:-1]:
             about = self._random.choice(self._relations[name].phrases).replace("[X]", about)
-        return _sentence(self._random.choice(self._relations[relations[-1]].questions).replace("[X]", about))
+        question = self._random.choice(self._relations[relations[-1]].questions).replace("[X]", about)
+        asking = self._words.speech.asking
+        if not asking or self._random.random() < 0.7:
+            return _sentence(question)
+        middle = question if question.startswith(about) else question[:1].lower() + question[1:]
+        return self._random.choice(asking).format(q=_sentence(question), mid=middle)
 
 
 def statement(template: str, subject: str, value: str) -> tuple[str, str]:

@@ -35,9 +35,9 @@ class FactKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrueFact:
-    """What one line of a chunk says.
+    """One thing that a line of a chunk says.
 
-    `fact_id` is the line's source id and `text` the perfect extraction. An important fact says that `relation` of
+    `fact_id` is the line's source id, with "#2", "#3", … for what else it says; `text` is the perfect extraction. An important fact says that `relation` of
     `subject` is `value`; an empty value says that it is nothing any more. `decision` is the right one with all of
     the memory in view, `target` the fact whose entry it is about; both are empty for an unimportant fact, whose
     `gist` is what a summary keeps of it.
@@ -59,6 +59,11 @@ class TrueFact:
         """What it is about."""
         return self.subject, self.relation
 
+    @property
+    def line(self) -> str:
+        """Source id of the line that says it."""
+        return self.fact_id.partition("#")[0]
+
 
 class Form(StrEnum):
     """How an answer follows from facts."""
@@ -69,11 +74,13 @@ class Form(StrEnum):
     """Which of several keys has the earliest date as its value; the answer is its label."""
     RECENT = "recent"
     """What the short-term memory mentions last."""
+    ANY = "any"
+    """What one of several keys says, which all say the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a question asks for. `keys` and `labels` belong to `Form.FIRST`."""
+    """What a question asks for. `keys` and `labels` belong to `Form.FIRST`, `keys` to `Form.ANY`, too."""
 
     form: Form = Form.VALUE
     subject: str = ""
@@ -150,6 +157,8 @@ def answer_from(facts: Iterable[TrueFact], asked: Asked) -> str | None:
             return gist
         case Form.FIRST:
             return _earliest(current, asked.keys, asked.labels)
+        case Form.ANY:
+            return next((value for key in asked.keys if (value := current.get(key))), None)
         case Form.VALUE:
             value = asked.subject
             for relation in asked.relations:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -57,6 +57,8 @@ class Speech:
 
     `{s}` stands for the speaker, `{fact}` for the statement as a sentence of its own, `{mid}` for the same within
     one. `deleted` and the second part of `small_talk` are facts themselves; a small talk's third part is its gist.
+    `heads` stand above a list of facts, `numbers` before its lines (`{n}`). `asking` frames a question: `{q}`, or
+    `{mid}` within a sentence.
     """
 
     stated: tuple[str, ...]
@@ -66,6 +68,9 @@ class Speech:
     speakers: tuple[str, ...]
     small_talk: tuple[tuple[str, str, str], ...]
     filler: tuple[str, ...]
+    heads: tuple[str, ...]
+    numbers: tuple[str, ...]
+    asking: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +202,7 @@ def _benchmark_text(path: Path) -> str:
 
 
 def _with_templates(relations: Sequence[Relation], folder: Path) -> tuple[Relation, ...]:
-    """The relations with the folder's wordings added; one that fits two relations is left out."""
+    """The relations with the folder's wordings added; one that fits two relations of a subject is left out."""
     patterns = _read_json(folder / "relation_patterns.json")
     clozes = _read_json(folder / "mquake_cloze_templates.json")
     questions = _read_json(folder / "mquake_question_templates.json")
@@ -206,23 +211,22 @@ def _with_templates(relations: Sequence[Relation], folder: Path) -> tuple[Relati
         cloze, question = clozes.get(relation.wikidata), questions.get(relation.wikidata)
         more = [cloze.replace("__", "[Y]") + "."] if isinstance(cloze, str) else []
         more += _sentences(patterns.get(relation.wikidata))
-        asked = (*relation.questions, question) if isinstance(question, str) else relation.questions
+        asking = (*relation.questions, question) if isinstance(question, str) else relation.questions
         widened.append(
             replace(
                 relation,
                 statements=tuple(dict.fromkeys((*relation.statements, *more))),
-                questions=tuple(dict.fromkeys(asked)),
+                questions=tuple(dict.fromkeys(asking)),
             )
         )
-    uses: dict[str, int] = defaultdict(int)
-    for relation in widened:
-        for text in relation.statements:
-            uses[text] += 1
+    # The same words may say two things of subjects of two types, but not of one.
+    said = Counter((one.subject, text) for one in widened for text in one.statements)
+    asked = Counter((one.subject, text) for one in widened for text in one.questions)
     return tuple(
         replace(
             one,
-            statements=tuple(s for s in one.statements if uses[s] == 1),
-            questions=tuple(q for q in one.questions if sum(q in other.questions for other in widened) == 1),
+            statements=tuple(text for text in one.statements if said[one.subject, text] == 1),
+            questions=tuple(text for text in one.questions if asked[one.subject, text] == 1),
         )
         for one in widened
     )
