@@ -10,6 +10,12 @@ from urllib.parse import parse_qsl
 
 from pydantic import TypeAdapter, ValidationError
 
+from memquartet.benchmarks.worlds.classification import (
+    DEFAULT_CLASSIFICATION,
+    ClassificationShape,
+    classification_samples,
+    classification_words,
+)
 from memquartet.benchmarks.worlds.dialogue import DEFAULT_DIALOGUE, DialogueShape, dialogue_samples
 from memquartet.benchmarks.worlds.dialogue_words import dialogue_words
 from memquartet.benchmarks.worlds.stream import DEFAULT_STREAM, StreamShape, stream_samples
@@ -27,6 +33,8 @@ class WorldKind(StrEnum):
     """Streams of facts that are restated, contradicted and withdrawn."""
     DIALOGUE = "dialogue"
     """Two people talk about themselves and others."""
+    CLASSIFICATION = "classification"
+    """Labelled examples, then new texts to label."""
 
 
 def make_worlds(
@@ -38,6 +46,7 @@ def make_worlds(
     data: Path | None = None,
     stream: StreamShape = DEFAULT_STREAM,
     dialogue: DialogueShape = DEFAULT_DIALOGUE,
+    classification: ClassificationShape = DEFAULT_CLASSIFICATION,
     first: int = 0,
 ) -> Iterator[Sample]:
     """Generate samples of known truth; equal arguments give equal samples.
@@ -50,6 +59,7 @@ def make_worlds(
         data: a folder with T-REx triples for real names in fact streams; without it names are invented.
         stream: size and contents of fact streams.
         dialogue: size and contents of dialogues.
+        classification: how many labels and examples there are to learn.
         first: number of the first sample; sample n of a seed is the same in every call.
 
     Raises:
@@ -63,6 +73,9 @@ def make_worlds(
             return dialogue_samples(
                 count, seed=seed, words=dialogue_words(split), shape=dialogue, first=first
             )
+        case WorldKind.CLASSIFICATION:
+            learned = classification_words(split)
+            return classification_samples(count, seed=seed, words=learned, shape=classification, first=first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
