@@ -342,7 +342,9 @@ def test_a_prompt_that_cannot_work_is_refused(text: str, complaint: str) -> None
 
 @pytest.mark.parametrize("name", ["extractor", "manager", "rethink", "summarizer", "answerer"])
 def test_shipped_prompts_have_a_system_part_and_end_in_the_task(name: str) -> None:
-    values = dict.fromkeys(("query", "time", "text", "facts", "memories", "state", "budget", "question"), "?")
+    values = dict.fromkeys(
+        ("query", "time", "text", "facts", "memories", "state", "budget", "question", "searches"), "?"
+    )
     messages = render_prompt(shipped_prompt(name), values)
     assert messages[0].speaker is Speaker.SYSTEM
     assert messages[-1].content.endswith("?")

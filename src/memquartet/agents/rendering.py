@@ -37,26 +37,31 @@ def within_window(
     hits: Sequence[Sequence[Hit]],
     render: Callable[[Sequence[Sequence[Hit]]], T],
     fits: Callable[[T], bool],
+    *,
+    droppable: Sequence[Hit] | None = None,
 ) -> tuple[T, int]:
     """Render a prompt with as many memories as fit, and tell how many were left out.
 
-    The oldest by `in_time_order` go first; a prompt without any memories is taken even where it does not fit.
+    A prompt without any memories is taken even where it does not fit.
 
     Args:
         hits: for each fact or question the memories to show; an entry may stand in several lists.
         render: makes the prompt from the lists.
         fits: whether a prompt is short enough; fewer memories never make it longer.
+        droppable: every memory once, in the order in which they are left out; by default the oldest goes first.
     """
-    shown = in_time_order({hit.entry.entry_id: hit for found in hits for hit in found}.values())
+    if droppable is None:
+        droppable = in_time_order({hit.entry.entry_id: hit for found in hits for hit in found}.values())
 
     def without(count: int) -> T:
-        gone = {hit.entry.entry_id for hit in shown[:count]}
+        gone = {hit.entry.entry_id for hit in droppable[:count]}
         return render([[hit for hit in found if hit.entry.entry_id not in gone] for found in hits])
 
     whole = render(hits)
     if fits(whole):
         return whole, 0
-    count = bisect_left(range(len(shown)), True, lo=min(1, len(shown)), key=lambda n: fits(without(n)))
+    most = len(droppable)
+    count = bisect_left(range(most), True, lo=min(1, most), key=lambda n: fits(without(n)))
     return without(count), count
 
 

@@ -120,11 +120,21 @@ class MemoryStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """A search that the answerer asked for: its query, and the entries that it found and no search before it."""
+
+    query: str
+    hits: tuple[EntryId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """One question answered with the memory frozen. `text` is None when the world failed.
 
-    `hits` are the retrieved entries, where the system has entries; `memories` are the texts that were shown to the
-    answerer, whatever the system keeps them in. `seconds` is wall time, None where nobody measured it.
+    `text` is the answer as the system reads its model's reply, `raw` that reply as it came (None where the system has
+    none): official scorers read the reply themselves. `hits` are the retrieved entries, where the system has entries; `memories` are the texts that were shown to the
+    answerer, whatever the system keeps them in. `searches` are those that the answerer itself asked for, in their
+    order; `hits` has theirs, too. `seconds` is wall time, None where nobody measured it.
     """
 
     question_id: str
@@ -133,6 +143,8 @@ class Answer:
     trajectory: Trajectory
     memories: tuple[str, ...] = ()
     seconds: float | None = None
+    raw: str | None = None
+    searches: tuple[Search, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 The agents never meet each other nor the store; this module carries values between them:
 
     chunk → facts → (important: retrieve → decide → apply) and (unimportant: fold → state) → next chunk
-    question → retrieve → answer
+    question → retrieve → answer, or (with `max_searches`) search → retrieve → answer
 
 A model's mistake stays in the trajectory and the episode goes on. When the world fails (server, disk) the unit
 of work is marked with the failure; a chunk that could not be read ends the reading, and its questions are left
@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from memquartet.agents.base import Reply, Task, derive_seed
 from memquartet.agents.manager import FactDecision
-from memquartet.agents.rendering import chunk_meta, memory_line
+from memquartet.agents.rendering import chunk_meta
 from memquartet.agents.team import Team
 from memquartet.core.memory import EVERYWHERE, Fact, Hit, Insert, Provenance, Receipt, Scope
 from memquartet.core.samples import Chunk, Question, Sample
@@ -35,6 +35,7 @@ from memquartet.core.trajectory import (
 from memquartet.errors import MemquartetError, WorldError
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Filters, SearchMethod
+from memquartet.rollout.answering import answer_question
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -45,10 +46,15 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeSettings:
-    """How memories are retrieved: how many for each fact and for each question, and by which method."""
+    """How memories are retrieved: how many for each fact and for each question, and by which method.
+
+    `max_searches` is how often the answerer may search again with a query of its own, for each question; every
+    such search adds up to `answer_top_k` memories. 0 is one search, by the question.
+    """
 
     fact_top_k: int = 3
     answer_top_k: int = 10
+    max_searches: int = 0
     method: SearchMethod = SearchMethod.HYBRID
 
 
@@ -93,22 +99,31 @@ class Rollout:
     async def answer(self, question: Question) -> Answer:
         """Answer one question; nothing is written."""
         work = _Work(seed=derive_seed(self.seed, "question", question.question_id))
-        hits: Sequence[Hit] = ()
-        text, failure = None, None
+
+        async def retrieve(query: str) -> Sequence[Hit]:
+            (hits,) = await self._search([query], self.settings.answer_top_k)
+            return hits
+
+        answered, failure = None, None
         try:
-            (hits,) = await self._search([question.text], self.settings.answer_top_k)
-            reply = await self.team.answerer.answer(
-                question, hits, self.memory.state(self.scope), task=work.task()
+            answered = await answer_question(
+                self.team.answerer,
+                question,
+                retrieve,
+                self.memory.state(self.scope),
+                task=work.task(),
+                max_searches=self.settings.max_searches,
             )
-            text = reply.value or ""
         except WorldError as error:
             failure = _failure(error)
         return Answer(
             question_id=question.question_id,
-            text=text,
-            hits=tuple(hit.entry.entry_id for hit in hits),
+            text=answered.text if answered else None,
+            raw=answered.raw if answered else None,
+            hits=answered.entry_ids if answered else (),
             trajectory=Trajectory(turns=tuple(work.turns), failure=failure),
-            memories=tuple(memory_line(hit.entry) for hit in hits),
+            memories=answered.memories if answered else (),
+            searches=answered.searches if answered else (),
         )
 
     async def answer_all(

@@ -50,6 +50,7 @@ class TrainingSettings(_Section):
     frozen: FrozenTeam = FrozenTeam()
     fact_top_k: int = Field(default=3, ge=1)
     answer_top_k: int = Field(default=10, ge=1)
+    max_searches: int = Field(default=0, ge=0)
     method: SearchMethod = SearchMethod.HYBRID
     state_budget: int = Field(default=128, ge=1)
     max_attempts: int = Field(default=1, ge=1)
@@ -94,7 +95,12 @@ class TrainingSettings(_Section):
     @property
     def episode(self) -> EpisodeSettings:
         """How memories are retrieved."""
-        return EpisodeSettings(fact_top_k=self.fact_top_k, answer_top_k=self.answer_top_k, method=self.method)
+        return EpisodeSettings(
+            fact_top_k=self.fact_top_k,
+            answer_top_k=self.answer_top_k,
+            max_searches=self.max_searches,
+            method=self.method,
+        )
 
     def team(self, policy: PolicyModel, frozen: ChatModel | None) -> Team:
         """The four agents: trained roles on the policy, the others on the frozen model.
