@@ -86,6 +86,8 @@ def test_a_task_becomes_a_question_with_what_its_score_needs() -> None:
         "dataset": "NFCats",
         "lang": "en",
         "info": {"golden_answer": "x"},
+        "instructed": True,
+        "answer_tokens": 8192,
         "system": "Be brief.",
     }
 

@@ -30,6 +30,9 @@ FILE = WebFile(
 )
 """The ten conversations; they are not on the hub."""
 
+ANSWER_TOKENS = 32
+"""The official bound of a reply, where one question is asked at a time."""
+
 _ADVERSARIAL = 5
 _SESSION = re.compile(r"session_(\d+)")
 # As in "1:56 pm on 8 May, 2023".
@@ -102,7 +105,7 @@ def read(records: Iterable[Record], size: ChunkSize) -> Iterator[Sample]:
             ),
             source="locomo",
             metric="locomo_f1",
-            extra={"judge": "locomo"},
+            extra={"judge": "locomo", "answer_tokens": ANSWER_TOKENS},
         )
 
 

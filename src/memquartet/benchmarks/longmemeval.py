@@ -24,6 +24,9 @@ from memquartet.text.chunking import ChunkSize
 # As in "2023/06/18 (Sun) 14:57".
 _DATE_TIME = re.compile(r"(\d{4})/(\d{1,2})/(\d{1,2})\s*(?:\(\w+\))?\s*(\d{1,2}):(\d{2})")
 
+ANSWER_TOKENS = 500
+"""The official bound of a reply without notes."""
+
 
 class Version(StrEnum):
     """How much is read before the question."""
@@ -113,7 +116,7 @@ def read(records: Iterable[Record], size: ChunkSize) -> Iterator[Sample]:
             chunks=tuple(_chunks(row, record.place, size)),
             questions=(question,),
             source="longmemeval",
-            extra={"judge": "longmemeval"},
+            extra={"judge": "longmemeval", "answer_tokens": ANSWER_TOKENS, "dated": True},
         )
 
 

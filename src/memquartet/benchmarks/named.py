@@ -32,12 +32,14 @@ class Options:
     """How a benchmark is loaded.
 
     `data` is a local file or folder in place of the published one. `size` None is what the benchmark prescribes, and 512
-    tokens where it prescribes nothing. `scorer` matters where the official code defeats its own task.
+    tokens where it prescribes nothing. `scorer` matters where the official code defeats its own task. `memorize`
+    hands MemoryAgentBench's chunks over in the words of its memorize templates, as the official code does.
     """
 
     data: Path | None = None
     size: ChunkSize | None = None
     scorer: Scorer = Scorer.OFFICIAL
+    memorize: bool = True
 
 
 DEFAULTS = Options()
@@ -68,7 +70,11 @@ def benchmark_names() -> list[str]:
 def _memoryagentbench(part: str, options: Options) -> list[Sample]:
     sources = (part,) if part else ()
     return load_memory_agent_bench(
-        sources=sources, data=options.data, scorer=options.scorer, size=options.size
+        sources=sources,
+        data=options.data,
+        scorer=options.scorer,
+        size=options.size,
+        memorize=options.memorize,
     )
 
 

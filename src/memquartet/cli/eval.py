@@ -21,6 +21,7 @@ from memquartet.evals.files import write_lines
 from memquartet.evals.report import report as make_report
 from memquartet.evals.runner import Concurrency
 from memquartet.llm.budget import Budget
+from memquartet.systems.posing import limited
 from memquartet.systems.registry import system_names
 from memquartet.text.chunking import ChunkSize
 
@@ -96,6 +97,17 @@ def command() -> None:
     type=click.IntRange(min=16),
     help="Tokens of memory or text that the answerer sees at most; by default 3072. The same for all systems.",
 )
+@click.option(
+    "--answer-tokens",
+    type=click.IntRange(min=1),
+    help="Tokens of a reply at most; by default what the benchmark allows (MemoryBench: up to 16,384).",
+)
+@click.option(
+    "--memorize/--bare",
+    default=True,
+    show_default=True,
+    help="Hand MemoryAgentBench's chunks over in the words of its memorize templates, or as they are.",
+)
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Budget: prompt and output tokens.")
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Budget: wall time.")
 @click.option("--max-questions", type=click.IntRange(min=1), help="Budget: questions asked in this call.")
@@ -120,6 +132,8 @@ def run(
     questions: int | None,
     chunk_tokens: int | None,
     context_tokens: int | None,
+    answer_tokens: int | None,
+    memorize: bool,
     max_tokens: int | None,
     max_seconds: float | None,
     max_questions: int | None,
@@ -136,7 +150,10 @@ def run(
     by the next call with a larger one.
     """
     settings = _settings(given, systems)
-    samples = _load(benchmark, data, Scorer(scorer), chunk_tokens)
+    size = ChunkSize(tokens=chunk_tokens) if chunk_tokens else None
+    samples = _load(
+        benchmark, Options(data=data, size=size, scorer=Scorer(scorer), memorize=memorize), answer_tokens
+    )
     plan = Plan(
         samples=chosen_samples(samples, names, limit, questions),
         systems=list(dict.fromkeys(systems)),
@@ -152,6 +169,8 @@ def run(
             "model": model,
             "embedder": embedder,
             "chunk_tokens": chunk_tokens,
+            "answer_tokens": answer_tokens,
+            "memorize": memorize,
             "questions": questions,
         },
         settings=settings,
@@ -242,16 +261,17 @@ def systems_command(*, screen: Screen) -> None:
     screen.answer({"systems": names}, "\n".join(names))
 
 
-def _load(benchmark: str, data: Path | None, scorer: Scorer, chunk_tokens: int | None) -> list[Sample]:
-    """A published benchmark by name, or a file."""
-    size = ChunkSize(tokens=chunk_tokens) if chunk_tokens else None
+def _load(benchmark: str, options: Options, answer_tokens: int | None) -> list[Sample]:
+    """A published benchmark by name, or a file; with replies of at most so many tokens."""
     if benchmark.partition(":")[0] in benchmark_names():
-        return load_benchmark(benchmark, Options(data=data, size=size, scorer=scorer))
-    if data is not None:
+        samples = load_benchmark(benchmark, options)
+    elif options.data is not None:
         raise ConfigError(
             f"--data goes with a benchmark's name ({', '.join(benchmark_names())}), given {benchmark!r}"
         )
-    return load_dataset(benchmark, size=size)
+    else:
+        samples = load_dataset(benchmark, size=options.size)
+    return [limited(sample, answer_tokens) for sample in samples] if answer_tokens else samples
 
 
 def _settings(given: Sequence[str], systems: Sequence[str]) -> Settings:

@@ -69,6 +69,12 @@ _BY_QUESTION: Mapping[str, Callable[[str, Question], float | None]] = {
 }
 METRICS = (*_BY_ANSWER, *_BY_QUESTION)
 
+
+def reads_raw_replies(metric: str) -> bool:
+    """Whether a metric parses the model's reply by rules of its own: it is given the reply as it came, not our reading."""
+    return metric.startswith("mab_")
+
+
 NO_ANSWER = "No information available"
 """The reply that is right where the text does not hold the answer."""
 

@@ -19,6 +19,7 @@ from memquartet.core.trajectory import Role
 from memquartet.llm.protocols import ChatModel, Sampling
 from memquartet.memory.embedders import NoEmbedder
 from memquartet.rollout.episode import Progress
+from memquartet.systems.posing import handed_over
 from memquartet.systems.prompting import prompt
 from memquartet.systems.sessions import Recalled, RespondingSession, answered_by, fresh_memory, read_chunks
 from memquartet.text.chunking import pack
@@ -47,7 +48,9 @@ class MemAgent:
 
     async def read(self, sample: Sample, *, seed: int, on_progress: Progress) -> RespondingSession:
         """Read once for all questions, or leave the reading to each of them."""
-        whole = replace(sample, chunks=_repacked(sample, self.settings.chunk_tokens))
+        chunks = _repacked(handed_over(sample), self.settings.chunk_tokens)
+        # Handed over already: without `extra` the reading does not do it again.
+        whole = replace(sample, chunks=chunks, extra={})
         if self.settings.per_question:
             for _ in sample.chunks:
                 on_progress("chunk")

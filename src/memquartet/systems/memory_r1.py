@@ -41,6 +41,7 @@ from memquartet.systems.prompting import prompt
 from memquartet.systems.raw import CONTEXT_TOKENS
 from memquartet.systems.raw_text import within
 from memquartet.systems.sessions import RespondingSession, Response, fresh_memory, read_chunks, search_many
+from memquartet.text.tokens import default_counter
 
 SPEAKER = "speaker"
 _EVENTS = ("ADD", "UPDATE", "DELETE", "NONE", "NOOP", "NO_OPERATION")
@@ -48,11 +49,14 @@ _EVENTS = ("ADD", "UPDATE", "DELETE", "NONE", "NOOP", "NO_OPERATION")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryR1Settings:
-    """Thirty memories a speaker as in the paper; it does not say how many the manager sees for a fact."""
+    """Thirty memories a speaker as in the paper; it does not say how many the manager sees for a fact.
+
+    `distil_tokens` is the room for printing the useful memories, and for the answer where no benchmark bounds it.
+    """
 
     similar: int = 3
     per_speaker: int = 30
-    answer_tokens: int = 512
+    distil_tokens: int = 512
     context_tokens: int = CONTEXT_TOKENS
 
 
@@ -140,6 +144,7 @@ class MemoryR1:
 
     async def _respond(self, memory: Memory, question: Question, posing: Posing, task: Task) -> Response:
         """Memory distillation: the useful memories first, then the answer."""
+        limit = posing.limit(question)
         by_speaker = await self._retrieve(memory, question)
         room = self.settings.context_tokens // max(len(by_speaker), 1)
         kept = {speaker: within(hits, room) for speaker, hits in by_speaker.items()}
@@ -160,13 +165,15 @@ class MemoryR1:
             ),
             read_answer,
             task=task,
-            settings=AgentSettings(
-                sampling=Sampling(max_tokens=max(self.settings.answer_tokens, posing.answer_tokens or 0))
-            ),
+            settings=AgentSettings(sampling=Sampling(max_tokens=self.settings.distil_tokens + (limit or 0))),
         )
         shown = [hit for hits in kept.values() for hit in hits]
+        answer = reply.value or ""
+        # The memories that it prints first are no part of its answer: the benchmark's limit is for what follows.
+        text = answer if limit is None else default_counter().truncate(answer, limit)
         return Response(
-            text=reply.value or "",
+            text=text,
+            raw=text,
             hits=tuple(hit.entry.entry_id for hit in shown),
             memories=tuple(memory_line(hit.entry) for hit in shown),
         )

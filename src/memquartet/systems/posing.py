@@ -1,50 +1,109 @@
-"""How a question is put to the answerer: as it stands, or in the words that its benchmark prescribes."""
+"""How a sample's text is handed over and its questions are put: plainly, or in the words that its benchmark prescribes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from memquartet.agents.answerer import Answerer
 from memquartet.benchmarks.memoryagentbench.sources import Family
-from memquartet.benchmarks.memoryagentbench.templates import query_prompt
+from memquartet.benchmarks.memoryagentbench.templates import memorize_prompt, query_prompt
 from memquartet.core.samples import Question, Sample
 from memquartet.systems.prompting import prompt_text
+
+ANSWER_TOKENS = "answer_tokens"
+"""What bounds the replies, in the `extra` of a question or of its sample."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posing:
     """A sample's way to ask. Retrieval always goes by the question alone, never by the instructions around it.
 
-    `family` and `answer_tokens` are what MemoryAgentBench's samples carry in `extra`; other samples have neither, and
-    the answerer asks in its own words.
+    `family` and `answer_tokens` are what a sample carries in `extra`; a question's own limit comes before that of its
+    sample. `dated` questions are asked with their date, as LongMemEval's are. Samples with none of it are asked in the
+    answerer's own words.
     """
 
     family: Family | None = None
     answer_tokens: int | None = None
+    dated: bool = False
 
     @classmethod
     def of(cls, sample: Sample) -> Posing:
         """What the sample prescribes."""
-        family, tokens = sample.extra.get("family"), sample.extra.get("answer_tokens")
         return cls(
-            family=Family(str(family)) if family in list(Family) else None,
-            answer_tokens=tokens if isinstance(tokens, int) else None,
+            family=_family(sample),
+            answer_tokens=_limit(sample.extra),
+            dated=sample.extra.get("dated") is True,
         )
 
     def pose(self, question: Question) -> Question:
-        """The question with its instructions."""
-        if self.family is None:
-            return question
-        return replace(question, text=query_prompt(self.family, question.text))
-
-    def answerer(self, answerer: Answerer) -> Answerer:
-        """The answerer with the room and the manners that the sample asks for.
-
-        "As few words as possible", as our own prompt has it, would contradict a benchmark that wants a summary.
-        """
-        settings = answerer.settings
-        if self.answer_tokens is not None:
-            settings = replace(settings, sampling=replace(settings.sampling, max_tokens=self.answer_tokens))
+        """The question with its instructions: those of its family, or a system message of its own."""
         if self.family is not None:
-            settings = replace(settings, prompt=prompt_text("posed"))
-        return replace(answerer, settings=settings)
+            return replace(question, text=query_prompt(self.family, question.text))
+        date = f"{question.time:%Y-%m-%d %H:%M}" if self.dated and question.time else ""
+        parts = (question.extra.get("system"), f"Today is {date}." if date else "", question.text)
+        return replace(question, text="\n\n".join(str(part) for part in parts if part))
+
+    def limit(self, question: Question) -> int | None:
+        """Tokens that the benchmark allows a reply; None where it says nothing."""
+        own = _limit(question.extra)
+        return self.answer_tokens if own is None else own
+
+    def answerer(self, answerer: Answerer, question: Question) -> Answerer:
+        """The answerer with the room and the manners that the question asks for.
+
+        "As few words as possible", as our own prompt has it, would contradict a benchmark that wants a summary; a
+        question that brings its own instructions is therefore asked with a plain prompt and exactly the official
+        room. Others keep our prompt, and their room is the smaller of ours and the official one.
+        """
+        settings, tokens = answerer.settings, self.limit(question)
+        if self.family is None and not question.extra.get("instructed"):
+            return replace(answerer, settings=settings if tokens is None else settings.within(tokens))
+        if tokens is not None:
+            settings = replace(settings, sampling=replace(settings.sampling, max_tokens=tokens))
+        return replace(answerer, settings=replace(settings, prompt=prompt_text("posed")))
+
+
+def handed_over(sample: Sample) -> Sample:
+    """The sample with its chunks worded as MemoryAgentBench hands them to an agent, where the sample asks for that.
+
+    `extra["memorize"]` asks for it. The official code dates the exchange by the clock of the run; here it has the
+    chunk's own date, or none, so that equal runs read equal texts.
+    """
+    family = _family(sample)
+    if family is None or not sample.extra.get("memorize"):
+        return sample
+    chunks = tuple(
+        replace(
+            chunk,
+            text=memorize_prompt(family, chunk.text, f"{chunk.time:%Y-%m-%d %H:%M}" if chunk.time else ""),
+        )
+        for chunk in sample.chunks
+    )
+    return replace(sample, chunks=chunks)
+
+
+def limited(sample: Sample, tokens: int) -> Sample:
+    """The sample with no reply longer than `tokens`, whatever its benchmark allows."""
+    bounded = Posing.of(sample)
+    return replace(
+        sample,
+        questions=tuple(
+            replace(
+                question,
+                extra={**question.extra, ANSWER_TOKENS: min(tokens, bounded.limit(question) or tokens)},
+            )
+            for question in sample.questions
+        ),
+    )
+
+
+def _family(sample: Sample) -> Family | None:
+    name = sample.extra.get("family")
+    return Family(str(name)) if name in list(Family) else None
+
+
+def _limit(extra: Mapping[str, object]) -> int | None:
+    tokens = extra.get(ANSWER_TOKENS)
+    return tokens if isinstance(tokens, int) else None

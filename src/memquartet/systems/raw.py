@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from memquartet.agents.answerer import Answerer
-from memquartet.agents.base import Task
+from memquartet.agents.base import Task, shipped_prompt
+from memquartet.core.messages import Message, Speaker
 from memquartet.core.samples import Question, Sample
 from memquartet.memory.embedders import NoEmbedder
 from memquartet.memory.protocols import Embedder, SearchMethod
 from memquartet.rollout.episode import Progress
+from memquartet.systems.posing import Posing, handed_over
 from memquartet.systems.raw_text import Unit, recalled, store_raw
 from memquartet.systems.sessions import Recalled, RespondingSession, answered_by, fresh_memory, search_many
 from memquartet.text.tokens import Keep, default_counter
@@ -44,14 +47,27 @@ class NoMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FullContextSettings:
-    """`context_tokens`: how much of the end of the text the answerer sees."""
+    """`context_tokens`: how much of the end of the text the answerer sees at most.
 
-    context_tokens: int = CONTEXT_TOKENS
+    None is what the sample's benchmark prescribes for long-context agents, else `CONTEXT_TOKENS`.
+    """
+
+    context_tokens: int | None = None
+
+    def room(self, sample: Sample) -> int:
+        """The tokens for a sample."""
+        prescribed = sample.extra.get("context_tokens")
+        if self.context_tokens is not None or not isinstance(prescribed, int):
+            return self.context_tokens or CONTEXT_TOKENS
+        return prescribed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FullContext:
-    """Shows the newest tokens of the raw text that fit, and nothing of the rest (first in, first out)."""
+    """Shows the newest tokens of the raw text that fit, and nothing of the rest (first in, first out).
+
+    What fits is bounded by the settings and by the window of the answerer's model, where that is known.
+    """
 
     answerer: Answerer
     settings: FullContextSettings = FullContextSettings()
@@ -59,8 +75,8 @@ class FullContext:
 
     async def read(self, sample: Sample, *, seed: int, on_progress: Progress) -> RespondingSession:
         """Keep the end of the text."""
-        room = self.settings.context_tokens
-        text = default_counter().truncate("\n".join(chunk.text for chunk in sample.chunks), room, Keep.LAST)
+        whole = "\n".join(chunk.text for chunk in handed_over(sample).chunks)
+        text = newest(whole, self.settings.room(sample), lambda text: self._fits(sample, text))
         for _ in sample.chunks:
             on_progress("chunk")
 
@@ -68,6 +84,32 @@ class FullContext:
             return Recalled(text=text, memories=(text,))
 
         return RespondingSession(respond=answered_by(self.answerer, recall, sample), seed=seed)
+
+    def _fits(self, sample: Sample, text: str) -> bool:
+        """Whether the model has room for the text with the longest question; a few tokens too careful."""
+        posing = Posing.of(sample)
+        longest = max(sample.questions, key=lambda question: len(question.text), default=None)
+        if longest is None:
+            return True
+        prompt = posing.answerer(self.answerer, longest).settings.prompt or shipped_prompt("answerer")
+        whole = Message(speaker=Speaker.USER, content=f"{prompt}\n{text}\n{posing.pose(longest).text}")
+        return self.answerer.model.fits((Message(speaker=Speaker.SYSTEM, content=""), whole))
+
+
+def newest(text: str, room: int, fits: Callable[[str], bool]) -> str:
+    """The end of a text: at most `room` tokens, and few enough that `fits` allows it; to within 1 % of the most."""
+    counter = default_counter()
+    text = counter.truncate(text, room, Keep.LAST)
+    if fits(text):
+        return text
+    low, high = 0, min(room, counter.count(text))
+    while high - low > max(1, low // 100):
+        middle = (low + high) // 2
+        if fits(counter.truncate(text, middle, Keep.LAST)):
+            low = middle
+        else:
+            high = middle
+    return counter.truncate(text, low, Keep.LAST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

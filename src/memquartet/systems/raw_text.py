@@ -11,6 +11,7 @@ from memquartet.core.memory import Hit, Insert, MemoryEntry, MemoryType, Meta, P
 from memquartet.core.samples import Sample
 from memquartet.errors import InputError
 from memquartet.memory.memory import Memory
+from memquartet.systems.posing import handed_over
 from memquartet.systems.sessions import Recalled
 from memquartet.text.tokens import default_counter
 
@@ -43,7 +44,7 @@ class Piece:
 def pieces(sample: Sample, unit: Unit) -> Iterator[Piece]:
     """The units of a sample in reading order; empty ones are left out."""
     by_line = unit.of(sample) is Unit.LINE
-    for chunk in sample.chunks:
+    for chunk in sample.chunks if by_line else handed_over(sample).chunks:
         meta = chunk_meta(chunk)
         for text in chunk.text.splitlines() if by_line else [chunk.text]:
             if text.strip():

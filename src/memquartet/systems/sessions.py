@@ -12,12 +12,12 @@ from memquartet.agents.answerer import Answerer
 from memquartet.agents.base import Task, derive_seed
 from memquartet.core.memory import EntryId, Fact, Hit
 from memquartet.core.samples import Chunk, Question, Sample
-from memquartet.core.trajectory import Answer, Failure, MemoryStep, Trajectory, Turn
+from memquartet.core.trajectory import Answer, Failure, MemoryStep, Search, Trajectory, Turn
 from memquartet.errors import WorldError
 from memquartet.memory.memory import STATE_BUDGET, Memory
 from memquartet.memory.protocols import NO_FILTERS, Embedder, Filters, SearchMethod
 from memquartet.rollout.episode import Progress
-from memquartet.systems.posing import Posing
+from memquartet.systems.posing import Posing, handed_over
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -41,8 +41,10 @@ class Response:
     """An answer with what it was made from: see `Answer`."""
 
     text: str
+    raw: str | None = None
     hits: tuple[EntryId, ...] = ()
     memories: tuple[str, ...] = ()
+    searches: tuple[Search, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +84,10 @@ class RespondingSession:
         return Answer(
             question_id=question.question_id,
             text=response.text if response else None,
+            raw=response.raw if response else None,
             hits=response.hits if response else (),
             memories=response.memories if response else (),
+            searches=response.searches if response else (),
             trajectory=Trajectory(turns=tuple(turns), failure=failure),
         )
 
@@ -97,12 +101,17 @@ def answered_by(answerer: Answerer, recall: Recall, sample: Sample) -> Respond:
         sample: says how its questions are put.
     """
     posing = Posing.of(sample)
-    asked = posing.answerer(answerer)
 
     async def respond(question: Question, task: Task) -> Response:
         recalled = await recall(question, task)
+        asked = posing.answerer(answerer, question)
         reply = await asked.answer_from(posing.pose(question), recalled.text, state=recalled.state, task=task)
-        return Response(text=reply.value or "", hits=recalled.hits, memories=recalled.memories)
+        return Response(
+            text=reply.value or "",
+            raw=reply.turn.output,
+            hits=recalled.hits,
+            memories=recalled.memories,
+        )
 
     return respond
 
@@ -121,7 +130,7 @@ async def read_chunks(
     """Read the chunks in order; where the world fails the reading ends, because a memory with a hole is another one."""
     steps: list[MemoryStep] = []
     failure = None
-    for chunk in sample.chunks:
+    for chunk in handed_over(sample).chunks:
         turns: list[Turn] = []
         facts: tuple[Fact, ...] = ()
         try:

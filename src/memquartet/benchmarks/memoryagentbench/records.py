@@ -77,11 +77,12 @@ def read(
     scorer: Scorer = Scorer.FIXED,
     sources: Sequence[str] = (),
     entities: Path | None = None,
+    memorize: bool = False,
 ) -> Iterator[Sample]:
     """One sample a context.
 
     What the benchmark prescribes is in the sample's `extra`: "split", "family", "scorer", "answer_tokens",
-    "chunking", "context_tokens" for published sources, and "judge" where the paper scores by a judge model.
+    "chunking", "memorize", "context_tokens" for published sources, and "judge" where the paper scores by a judge model.
 
     Args:
         records: as read from the files.
@@ -90,6 +91,7 @@ def read(
         scorer: whose rules name the sample's metric.
         sources: only these; () is all.
         entities: the file entity2id.json; the scorer of recommendation sources needs it.
+        memorize: whether systems are handed each chunk in the words of `templates.memorize_prompt`, as officially.
 
     Raises:
         InputError: a record is not in the benchmark's form, its context is empty, a question has no answer, two
@@ -112,6 +114,7 @@ def read(
             "scorer": scorer.value,
             "answer_tokens": protocol.answer_tokens,
             "chunking": chunking,
+            "memorize": memorize,
         }
         if source in CONTEXT_TOKENS:
             extra["context_tokens"] = CONTEXT_TOKENS[source]
@@ -135,6 +138,7 @@ def load_memory_agent_bench(
     entities: Path | None = None,
     scorer: Scorer = Scorer.OFFICIAL,
     size: ChunkSize | None = None,
+    memorize: bool = True,
     fetch_file: Callable[[HubFile], Path] = fetch,
 ) -> list[Sample]:
     """The benchmark's samples from the hub at `REVISION`, or from local files.
@@ -147,6 +151,7 @@ def load_memory_agent_bench(
         entities: the file entity2id.json; None looks beside `data`, else on the hub.
         scorer: whose rules score the answers.
         size: as in `read`.
+        memorize: as in `read`.
         fetch_file: gets a file of the hub.
 
     Raises:
@@ -159,7 +164,7 @@ def load_memory_agent_bench(
     records = chain.from_iterable(map(read_records, _paths(wanted, data, fetch_file)))
     if entities is None:
         entities = _entities(wanted, sources, data, fetch_file)
-    samples = list(read(records, size, scorer=scorer, sources=sources, entities=entities))
+    samples = list(read(records, size, scorer=scorer, sources=sources, entities=entities, memorize=memorize))
     found = {sample.source.partition("/")[2] for sample in samples}
     if missing := [source for source in sources if source not in found]:
         raise ConfigError(

@@ -58,7 +58,10 @@ class Task:
         return f"{self.dataset}:{self.test_idx}"
 
     def question(self) -> Question:
-        """The task as a question; a system message is in `extra` ("system")."""
+        """The task as a question; a system message is in `extra` ("system"), as is the official bound of a reply.
+
+        "instructed" says that the text has its instructions with it: nobody should add that a word will do.
+        """
         answer = self.info.get("golden_answer")
         system = [message.content for message in self.messages if message.speaker is Speaker.SYSTEM]
         return Question(
@@ -66,7 +69,13 @@ class Task:
             text=self.messages[-1].content,
             answers=(answer,) if isinstance(answer, str) else (),
             category=self.dataset,
-            extra={"dataset": self.dataset, "lang": self.lang, "info": self.info}
+            extra={
+                "dataset": self.dataset,
+                "lang": self.lang,
+                "info": self.info,
+                "instructed": True,
+                "answer_tokens": CATALOGUE[self.dataset].answer_tokens,
+            }
             | ({"system": system[0]} if system else {}),
         )
 
