@@ -14,6 +14,7 @@ from memquartet.cli.screen import Screen
 from memquartet.core.samples import Sample
 from memquartet.errors import ConfigError, WorldError
 from memquartet.evals.judging import ModelJudge
+from memquartet.evals.quality_table import quality_rows
 from memquartet.evals.results import OVERALL, SystemResult
 from memquartet.evals.runner import Concurrency, evaluate, missing_samples
 from memquartet.evals.scores import by_metric, judged_by
@@ -171,6 +172,13 @@ def show_results(results: Sequence[SystemResult], screen: Screen) -> None:
         right=["N"],
     )
     screen.write("score in %, higher is better: mean and 95 % bootstrap interval over the questions", "dim")
+    measured = [result for result in results if result.memory]
+    rows = quality_rows([result.memory.as_json() for result in measured if result.memory])
+    if rows:
+        screen.table(
+            ["MEMORY", *(result.system.upper() for result in measured)],
+            [[label, *cells] for label, cells in rows],
+        )
 
 
 def _cell(summary: Summary) -> str:

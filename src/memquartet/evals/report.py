@@ -17,6 +17,7 @@ from memquartet.errors import ConfigError
 from memquartet.evals.charts import Point, bars, cost_against_score, percent
 from memquartet.evals.comparison import METHOD, Comparison, compare, systems_in
 from memquartet.evals.files import read_json
+from memquartet.evals.quality_table import confusion_rows, quality_rows
 from memquartet.evals.results import OVERALL, QUESTIONS_SUFFIX, QuestionResult, read_questions
 from memquartet.evals.scores import summaries
 from memquartet.scoring.mab_table import mab_table
@@ -126,6 +127,7 @@ def _section(number: int, section: Section) -> str:
         _scores(section),
         _paper_table(section),
         _bars(section),
+        _memory(section),
         _costs(section),
         _comparisons(first, compared),
         *(_disagreements(one) for one in compared),
@@ -205,6 +207,33 @@ def _bars(section: Section) -> str:
         svg = bars(f"Scores: {column}", rows, top=top)
         panels.append(f"<figure><figcaption>{escape(column)}</figcaption>{svg}</figure>")
     return f'<h3>By category</h3><div class="panels">{"".join(panels)}</div>'
+
+
+def _memory(section: Section) -> str:
+    """How good the memories are, and what became of facts beside what should have, where the data carries truth."""
+    told = {
+        entry.label: memory
+        for entry in section.entries
+        if isinstance(memory := entry.told.get("memory"), Mapping)
+    }
+    rows = [
+        [f"<th scope=row>{escape(label)}</th>", *(f"<td>{escape(cell)}</td>" for cell in cells)]
+        for label, cells in quality_rows(list(told.values()))
+    ]
+    if not rows:
+        return ""
+    parts = ["<h3>Memory</h3>", _table("Shares in percent with 95 % interval.", ["", *told], rows)]
+    for label, memory in told.items():
+        if matrix := confusion_rows(memory):
+            lines = [
+                [f"<th scope=row>{escape(right)}</th>", *(f"<td>{count}</td>" for _, count in made)]
+                for right, made in matrix
+            ]
+            head = ["should have been", *(f"was {name}" for name, _ in matrix[0][1])]
+            parts.append(
+                _table(f"{label}: decisions about facts, given the memories shown with them.", head, lines)
+            )
+    return "".join(parts)
 
 
 def _costs(section: Section) -> str:

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from memquartet.core.trajectory import Turn, TurnStatus
 from memquartet.errors import InputError
 from memquartet.evals.files import write_lines
+from memquartet.evals.memory_quality import MemoryQuality
 from memquartet.scoring.summary import Summary
 
 OVERALL = "overall"
@@ -94,16 +95,20 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemResult:
-    """One system's scores by category; `OVERALL` is the mean over all questions. In [0, 1], higher is better."""
+    """One system's scores by category; `OVERALL` is the mean over all questions. In [0, 1], higher is better.
+
+    `memory` is None where nobody measured it.
+    """
 
     system: str
     scores: Mapping[str, Summary]
     settings: Mapping[str, object] = field(default_factory=dict)
     questions: tuple[QuestionResult, ...] = ()
     readings: tuple[Reading, ...] = ()
+    memory: MemoryQuality | None = None
 
     def as_json(self) -> dict[str, object]:
-        """Scores, counts and costs, without the single questions."""
+        """Scores, counts, costs and the memory's quality, without the single questions."""
         rows = self.questions
         problems = Counter(row.problem.partition(":")[0] for row in rows if row.score is None)
         answering = sum((row.usage for row in rows), Usage())
@@ -130,6 +135,7 @@ class SystemResult:
                 "seconds": _spread([row.seconds for row in rows if row.answer is not None]),
                 "shown_tokens": _spread([float(row.shown_tokens) for row in rows if row.answer is not None]),
             },
+            **({"memory": self.memory.as_json()} if self.memory else {}),
         }
 
 

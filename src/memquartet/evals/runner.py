@@ -24,6 +24,7 @@ from memquartet.core.samples import Question, Sample
 from memquartet.core.trajectory import Answer, Episode, Failure
 from memquartet.errors import BudgetError, ConfigError, MemquartetError
 from memquartet.evals.files import disk, read_json, write_json
+from memquartet.evals.memory_quality import check_truth
 from memquartet.evals.results import QUESTIONS_SUFFIX, SystemResult, write_questions
 from memquartet.evals.scores import ScoreAnswer, by_metric, system_result
 from memquartet.llm.budget import Budget
@@ -91,9 +92,11 @@ async def evaluate(
 
     Raises:
         ConfigError: ids that repeat, or the folder holds another run.
+        InputError: what a sample says to be true is damaged.
         StoreError: the disk refused; what was finished is kept.
     """
     _check_ids(samples)
+    check_truth(samples)
     concurrency = concurrency or Concurrency()
     _claim(out, samples, systems, {"seed": seed, **config})
     run = _Run(
