@@ -31,3 +31,24 @@ def test_a_chunk_that_could_not_be_read_leaves_the_questions_unasked() -> None:
     assert asked(model) == ["extractor"]
     assert len(episode.steps) == 1
     assert episode.answers[0].text is None
+
+
+def test_the_answerer_searches_again_where_the_settings_allow_it() -> None:
+    found = json.dumps(
+        {"semantic": ["Ann's sister is Bea.", "Bea lives in Oslo."], "episodic": [], "unimportant": []}
+    )
+    decided = '{"decisions": [{"fact": 0, "op": "ADD"}, {"fact": 1, "op": "ADD"}]}'
+    model = scripted(
+        {
+            "extractor": found,
+            "manager": decided,
+            "answerer": lambda task: "Oslo" if "Oslo" in task else "search: Bea lives",
+        }
+    )
+    episode = run(
+        "quartet", model, sample("Ann: My sister Bea is in Oslo."), max_searches="1", answer_top_k=1
+    )
+    (answer,) = episode.answers
+    assert answer.text == "Oslo"
+    assert [search.query for search in answer.searches] == ["Bea lives"]
+    assert len(answer.hits) == len(answer.memories) == 2

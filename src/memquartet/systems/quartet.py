@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from memquartet.agents.base import Task
-from memquartet.agents.rendering import memory_line
 from memquartet.agents.team import Team
+from memquartet.core.memory import Hit
 from memquartet.core.samples import Question, Sample
 from memquartet.core.trajectory import MemoryStep
 from memquartet.memory.protocols import Embedder
+from memquartet.rollout.answering import answer_question
 from memquartet.rollout.episode import EpisodeSettings, Progress, Rollout
 from memquartet.systems.associative import AssociativeSettings
 from memquartet.systems.camelot import Consolidator
@@ -55,17 +57,27 @@ class Quartet:
             if steps[-1].trajectory.failure:
                 break
         posing = Posing.of(sample)
-        answerer = posing.answerer(self.team.answerer)
+
+        async def retrieve(query: str) -> Sequence[Hit]:
+            (hits,) = await search_many(memory, [query], settings.answer_top_k, method=settings.method)
+            return hits
 
         async def respond(question: Question, task: Task) -> Response:
-            (hits,) = await search_many(
-                memory, [question.text], settings.answer_top_k, method=settings.method
+            answered = await answer_question(
+                posing.answerer(self.team.answerer, question),
+                question,
+                retrieve,
+                memory.state(),
+                task=task,
+                max_searches=settings.max_searches,
+                posed=posing.pose(question),
             )
-            reply = await answerer.answer(posing.pose(question), hits, memory.state(), task=task)
             return Response(
-                text=reply.value or "",
-                hits=tuple(hit.entry.entry_id for hit in hits),
-                memories=tuple(memory_line(hit.entry) for hit in hits),
+                text=answered.text,
+                raw=answered.raw,
+                hits=answered.entry_ids,
+                memories=answered.memories,
+                searches=answered.searches,
             )
 
         return RespondingSession(
