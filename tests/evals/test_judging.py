@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from memquartet.core.samples import Question
+from memquartet.core.samples import Question, Sample
 from memquartet.errors import ConfigError, ModelServerError
 from memquartet.evals.judging import ModelJudge
+from memquartet.evals.scores import Verdict, judged_by
 from memquartet.testing.models import ScriptedModel
 
 QUESTION = Question(question_id="q", text="Where?", answers=("Bristol",), category="multi-session")
@@ -33,3 +34,32 @@ async def test_a_judge_that_cannot_be_reached_raises() -> None:
 async def test_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(ConfigError, match="no judge protocol 'jury': use one of longmemeval"):
         await ModelJudge(model=ScriptedModel([])).score("jury", QUESTION, "?")
+
+
+def locomo(question_id: str, category: str, *answers: str) -> Question:
+    return Question(question_id=question_id, text="Where?", answers=answers, category=category)
+
+
+async def verdict(question: Question, answer: str, replies: list[str]) -> tuple[Verdict, int]:
+    """The verdict on an answer, and how often the judge was asked."""
+    sample = Sample(
+        sample_id="s", chunks=(), questions=(question,), metric="locomo_f1", extra={"judge": "locomo"}
+    )
+    model = ScriptedModel(list(replies), name="judge")
+    found = await judged_by(ModelJudge(model=model))(sample, question, answer)
+    return found, len(model.requests)
+
+
+async def test_a_judge_is_not_asked_about_locomo_s_adversarial_questions_which_the_official_rule_scores() -> (
+    None
+):
+    asked = locomo("q", "adversarial")
+    assert await verdict(asked, "Not mentioned.", []) == (Verdict(score=1.0), 0)
+    assert await verdict(asked, "In Bristol.", []) == (Verdict(score=0.0), 0)
+    assert (await verdict(locomo("q", "temporal", "Bristol"), "There.", ["yes"]))[0].metric == "judge:locomo"
+
+
+async def test_a_judge_that_says_neither_yes_nor_no_leaves_the_answer_unscored_and_says_so() -> None:
+    found, asked = await verdict(locomo("q", "temporal", "Bristol"), "There.", ["perhaps"] * 3)
+    assert found == Verdict(score=None, problem="no verdict: judge decided nothing", metric="judge:locomo")
+    assert asked == 3

@@ -10,6 +10,7 @@ from memquartet.core.samples import Question, Sample
 from memquartet.core.trajectory import Answer, Episode
 from memquartet.errors import WorldError
 from memquartet.evals.judging import Judge
+from memquartet.evals.memory_quality import memory_quality
 from memquartet.evals.results import (
     OVERALL,
     UNCATEGORIZED,
@@ -18,7 +19,8 @@ from memquartet.evals.results import (
     SystemResult,
     Usage,
 )
-from memquartet.scoring.registry import score
+from memquartet.scoring.judges import is_judged
+from memquartet.scoring.registry import reads_raw_replies, score
 from memquartet.scoring.summary import Summary, summarize
 from memquartet.text.tokens import default_counter
 
@@ -47,11 +49,11 @@ async def by_metric(sample: Sample, question: Question, answer: str) -> Verdict:
 
 
 def judged_by(judge: Judge) -> ScoreAnswer:
-    """Scoring by a judge where the sample names a protocol in `extra["judge"]`, and by the metric elsewhere."""
+    """Scoring by a judge where the sample names a protocol in `extra["judge"]` that is for the question, else by the metric."""
 
     async def verdict(sample: Sample, question: Question, answer: str) -> Verdict:
         protocol = sample.extra.get("judge")
-        if not isinstance(protocol, str):
+        if not isinstance(protocol, str) or not is_judged(protocol, question):
             return await by_metric(sample, question, answer)
         found = await judge.score(protocol, question, answer)
         problem = "" if found is not None else f"no verdict: {judge.name} decided nothing"
@@ -97,6 +99,7 @@ async def system_result(
             )
             for episode in lived
         ),
+        memory=memory_quality(samples, episodes),
     )
 
 
@@ -116,7 +119,7 @@ async def _scored(
     score_answer: ScoreAnswer,
     evidence: Mapping[str, str],
 ) -> QuestionResult:
-    text = answer.text if answer else None
+    text = _said(answer, sample.metric) if answer else None
     verdict = Verdict(score=None, problem=_why_unanswered(answer))
     if text is not None:
         try:
@@ -141,6 +144,11 @@ async def _scored(
         seconds=answer.seconds if answer else None,
         usage=Usage.of(answer.trajectory.turns) if answer else Usage(),
     )
+
+
+def _said(answer: Answer, metric: str) -> str | None:
+    """What is scored: our reading of the reply, or the reply as it came for a metric that reads it by its own rules."""
+    return answer.raw if answer.raw is not None and reads_raw_replies(metric) else answer.text
 
 
 def _source_texts(sample: Sample) -> dict[str, str]:

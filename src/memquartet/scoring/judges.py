@@ -71,7 +71,7 @@ def longmemeval_judgement(question: Question, prediction: str) -> Judgement:
 
 
 def locomo_judgement(question: Question, prediction: str) -> Judgement:
-    """1 or 0; LoCoMo has no official judge, vendors use one for all but the adversarial questions, which get None."""
+    """1 or 0; LoCoMo has no official judge, vendors use one for all but the adversarial questions (see `is_judged`)."""
     if not question.answers:
         return None
     return (
@@ -156,3 +156,11 @@ JUDGES: Mapping[str, JudgeProtocol] = {
     "memorybench": memorybench_judgement,
 }
 """The protocols by the name that a sample's `extra["judge"]` gives."""
+
+
+def is_judged(protocol: str, question: Question) -> bool:
+    """Whether a protocol has a verdict about this question; others are scored by their sample's metric.
+
+    LoCoMo's adversarial questions have no answer to compare with: the official rule looks for the abstention itself.
+    """
+    return protocol != "locomo" or bool(question.answers)
