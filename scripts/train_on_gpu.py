@@ -8,16 +8,18 @@ A folder that is there already (data, warm start) is used again, so that several
 from __future__ import annotations
 
 import argparse
+import asyncio
 from pathlib import Path
 
 from memquartet.benchmarks.worlds.catalog import WorldKind, make_worlds
 from memquartet.benchmarks.worlds.stream import StreamShape
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit
 from memquartet.training.dataset import Split, build_dataset
+from memquartet.training.demonstrations import Demonstration, demonstrate
 from memquartet.training.launch import note_start, plan, start
 from memquartet.training.settings import TrainingSettings
 from memquartet.training.sft import SftSettings
-from memquartet.training.warm_start import warm_start
+from memquartet.training.sft_run import micro_tokens_here, run_sft
 
 SHAPE = StreamShape(facts=12, chunk_lines=4, questions=4)
 
@@ -29,6 +31,12 @@ def data(folder: Path, split: Split, count: int, seed: int) -> Path:
         samples = list(make_worlds(WorldKind.CONFLICT, seed, count, world, stream=SHAPE))
         print(build_dataset(samples, path, split=split, seed=seed), flush=True)
     return path
+
+
+async def demonstrations() -> list[Demonstration]:
+    settings = TrainingSettings(prompts="short")
+    samples = make_worlds(WorldKind.CONFLICT, 3, 1_500, stream=SHAPE)
+    return [shown for sample in samples for shown in await demonstrate(sample, settings)]
 
 
 def main() -> None:
@@ -48,14 +56,13 @@ def main() -> None:
     model = given.model
     if given.sft_steps:
         model = given.out / "warm"
-        if not model.exists():
-            samples = list(make_worlds(WorldKind.CONFLICT, 3, 1_500, stream=SHAPE))
-            warm_start(
+        if not (model / "config.json").exists():
+            run_sft(
                 given.model,
                 model,
-                samples,
-                settings=TrainingSettings(prompts="short"),
-                sft=SftSettings(steps=given.sft_steps, batch_size=64),
+                asyncio.run(demonstrations()),
+                [],
+                settings=SftSettings(steps=given.sft_steps, batch_size=64, micro_tokens=micro_tokens_here()),
                 report=lambda line: print(line, flush=True),
             )
     overrides = [

@@ -166,10 +166,11 @@ def test_the_presets_of_the_help_are_those_that_there_are() -> None:
 @without_verl
 def test_without_verl_the_two_commands_that_install_it_are_told(files: tuple[str, ...]) -> None:
     Path("model").mkdir()
+    Path("sft.parquet").touch()
     for asked in (
         ("train", *files),
         ("train", "merge", "model", "out"),
-        ("train", "warm-start", "model", "out"),
+        ("train", "sft", "model", "out", "--data", "sft.parquet"),
     ):
         result = run(*asked)
         assert result.exit_code == 1
@@ -185,13 +186,6 @@ def test_doctor_says_what_is_missing_for_training() -> None:
     assert not told["ok"]
     assert not next(one for one in told["findings"] if one["name"] == "verl")["ok"]
     assert "NO  verl" in run("train", "doctor").stdout
-
-
-def test_a_warm_start_needs_samples_of_known_truth() -> None:
-    Path("model").mkdir()
-    result = run("train", "warm-start", "model", "out", "--data", "demo")
-    assert result.exit_code == 1
-    assert "known truth" in result.stderr
 
 
 def test_report_writes_one_page_into_the_runs_folder() -> None:

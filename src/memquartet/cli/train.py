@@ -171,11 +171,11 @@ def doctor(*, screen: Screen) -> None:
 
 
 @command.command(
-    "warm-start",
+    "sft",
     cls=Command,
     examples=[
-        "memquartet train warm-start SmolLM2-135M-Instruct warm",
-        "memquartet train warm-start MODEL warm --data 'world:dialogue?split=train&n=500' --prompts short --steps 200",
+        "memquartet train sft SmolLM2-135M-Instruct taught --data sft.parquet --val sft-val.parquet",
+        "memquartet train sft MODEL adapter --data sft.parquet --lora-rank 32 --steps 2000 --batch-size 64",
     ],
 )
 @click.argument("model", type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -184,20 +184,23 @@ def doctor(*, screen: Screen) -> None:
     "--data",
     "sources",
     multiple=True,
-    default=("world:conflict?split=train&n=1500",),
-    show_default=True,
-    metavar="WORLD",
-    help="Generated samples to learn from; may be given again.",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Demonstrations to learn, of `memquartet data demonstrations`; may be given again.",
 )
 @click.option(
-    "--prompts",
-    default="shipped",
-    show_default=True,
-    help="shipped, short or a folder: as memquartet.prompts in the training to come.",
+    "--val",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Demonstrations to measure on; may be given again.",
 )
 @click.option("--steps", type=click.IntRange(min=1), default=300, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=3e-4, show_default=True)
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="By default 3e-4, with LoRA 1e-3.",
+)
 @click.option(
     "--max-length",
     type=click.IntRange(min=16),
@@ -205,49 +208,95 @@ def doctor(*, screen: Screen) -> None:
     show_default=True,
     help="Tokens; longer ones are left out.",
 )
+@click.option(
+    "--lora-rank",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Above 0: learn an adapter of all linear layers, and write it in PEFT's form.",
+)
+@click.option("--lora-alpha", type=click.IntRange(min=1), help="By default twice the rank.")
+@click.option(
+    "--adapter",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Go on from this adapter of MODEL; its rank and alpha stay.",
+)
+@click.option(
+    "--measure-every",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="Steps; 0: at the end.",
+)
+@click.option(
+    "--save-every", type=click.IntRange(min=0), default=200, show_default=True, help="Steps; 0: never."
+)
+@click.option(
+    "--micro-tokens",
+    type=click.IntRange(min=16),
+    help="Tokens computed at once: fewer need less memory. By default 32768 on a GPU, 2048 without.",
+)
+@click.option(
+    "--compile", "compiled", is_flag=True, help="Compile the model first: a minute, then faster steps."
+)
 @seed_option
 @screen_options
-def warm_start_command(
+def sft_command(
     *,
     screen: Screen,
     model: Path,
     folder: Path,
-    sources: Sequence[str],
-    prompts: str,
+    sources: Sequence[Path],
+    val: Sequence[Path],
+    learning_rate: float | None,
+    lora_rank: int,
+    lora_alpha: int | None,
+    adapter: Path | None,
+    measure_every: int,
+    save_every: int,
+    micro_tokens: int | None,
     steps: int,
     batch_size: int,
-    learning_rate: float,
     max_length: int,
+    compiled: bool,
     seed: int,
 ) -> None:
     """Teach a small model its roles by plain supervised learning, before any RL.
 
     MODEL is a Hugging Face folder; the taught one is written to FOLDER. A model that fills no schema earns the same
-    reward whatever it does, and equal rewards teach nothing.
+    reward whatever it does, and equal rewards teach nothing. All four roles are mixed, and only outputs are learned. The
+    same command goes on with a run that was interrupted.
     """
-    from memquartet.benchmarks.worlds.catalog import is_world_name, named_world
-
-    for source in sources:
-        if not is_world_name(source):
-            raise ConfigError(
-                f"--data {source!r}: demonstrations need samples of known truth, such as world:conflict?split=train"
-            )
     _require_verl()
-    from memquartet.training.settings import TrainingSettings
+    from memquartet.training.demonstration_sets import read_demonstrations
     from memquartet.training.sft import SftSettings
-    from memquartet.training.warm_start import warm_start
+    from memquartet.training.sft_run import Intervals, Lora, micro_tokens_here, run_sft
 
-    warm_start(
+    lora = (
+        Lora(rank=lora_rank, alpha=lora_alpha or 2 * lora_rank, start=adapter)
+        if lora_rank or adapter
+        else None
+    )
+    measured = run_sft(
         model,
         folder,
-        [sample for source in sources for sample in named_world(source)],
-        settings=TrainingSettings(prompts=prompts),
-        sft=SftSettings(
-            steps=steps, batch_size=batch_size, learning_rate=learning_rate, max_length=max_length, seed=seed
+        [shown for source in sources for shown in read_demonstrations(source)],
+        [shown for source in val for shown in read_demonstrations(source)],
+        settings=SftSettings(
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate or (1e-3 if lora else 3e-4),
+            max_length=max_length,
+            micro_tokens=micro_tokens or micro_tokens_here(),
+            compiled=compiled,
+            seed=seed,
         ),
+        lora=lora,
+        intervals=Intervals(measure=measure_every, save=save_every),
         report=screen.say,
     )
-    screen.answer({"model": str(folder)}, f"wrote {folder}")
+    told = {role.value: asdict(one) for role, one in measured.items()}
+    screen.answer({"model": str(folder), "held_out": told}, f"wrote {folder}")
 
 
 @command.command(

@@ -1,0 +1,236 @@
+"""A run of supervised learning in its folder: from a model and demonstrations to a model that knows the roles."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from memquartet.core.trajectory import Role
+from memquartet.errors import ConfigError
+from memquartet.training.demonstration_sets import digest
+from memquartet.training.demonstrations import Demonstration
+from memquartet.training.sft import DEFAULT_SFT, Measured, SftSettings, Step, Teacher
+from memquartet.training.sft_examples import encode
+
+CHECKPOINT = "checkpoint.pt"
+METRICS = "metrics-1.jsonl"
+"""In the form of a run of RL, so that `memquartet train report` draws its curves."""
+REPORT_EVERY = 20
+"""Steps between two lines for the reader."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lora:
+    """Learn low-rank differences of all linear layers and leave the model as it is.
+
+    `start` is the folder of an adapter to go on from; its own rank and alpha count then.
+    """
+
+    rank: int = 32
+    alpha: int = 64
+    start: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intervals:
+    """In steps: how often held-out demonstrations are measured and the state is saved; 0 is only at the end."""
+
+    measure: int = 100
+    save: int = 200
+
+
+DEFAULT_INTERVALS = Intervals()
+
+
+def micro_tokens_here() -> int:
+    """Tokens that this machine computes at once with ease, for a model of a few hundred million weights."""
+    return 32_768 if torch.cuda.is_available() else 2_048
+
+
+def run_sft(
+    model_folder: Path,
+    out: Path,
+    demonstrations: Sequence[Demonstration],
+    held_out: Sequence[Demonstration],
+    *,
+    settings: SftSettings = DEFAULT_SFT,
+    lora: Lora | None = None,
+    intervals: Intervals = DEFAULT_INTERVALS,
+    report: Callable[[str], None] = lambda _: None,
+) -> Mapping[Role, Measured]:
+    """Teach a model its roles, on the GPU where there is one; a run that was interrupted goes on from its last save.
+
+    Args:
+        model_folder: a Hugging Face model with a chat template.
+        out: gets the taught model (with `lora` its adapter in PEFT's form) and tokenizer when the teaching is done;
+            until then its checkpoint and metrics.
+        demonstrations: what to learn.
+        held_out: what to measure on; may be empty.
+        settings: how long and how fast.
+        lora: None changes all weights.
+        intervals: of measuring and saving.
+        report: called with a line every now and then.
+
+    Returns:
+        How well each role knows the held-out demonstrations in the end.
+
+    Raises:
+        ConfigError: no demonstration is short enough, or `out` holds a finished run or one with other settings.
+        InputError: `model_folder` or `lora.start` holds no model.
+    """
+    if any((out / name).exists() for name in ("config.json", "adapter_config.json")):
+        raise ConfigError(f"{str(out)!r} holds a model already: choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    torch.manual_seed(settings.seed)
+    model = _to_learn(AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32), lora)
+    model.to(device)
+    started = time.perf_counter()
+    examples = encode(tokenizer, demonstrations, max_length=settings.max_length)
+    test = encode(tokenizer, held_out, max_length=settings.max_length) if held_out else []
+    report(
+        f"{len(examples)} demonstrations to learn ({len(demonstrations) - len(examples)} too long), {len(test)} held"
+        f" out, read in {time.perf_counter() - started:.0f} s; on {device}"
+    )
+    teacher = Teacher(_plain(model), examples, filler=tokenizer.pad_token_id, settings=settings)
+    run = _Run(
+        folder=out,
+        teacher=teacher,
+        identity=json.dumps(
+            {"settings": asdict(settings), "lora": str(lora), "data": digest(demonstrations)}
+        ),
+        report=report,
+    )
+    run.resume()
+    measured: Mapping[Role, Measured] = {}
+    while teacher.step < settings.steps:
+        run.step()
+        last = teacher.step == settings.steps
+        if test and (last or _due(teacher.step, intervals.measure)):
+            measured = teacher.measure(test)
+            run.note_measured(measured)
+        if not last and _due(teacher.step, intervals.save):
+            run.save()
+    _save(model, out)
+    tokenizer.save_pretrained(out)
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    return measured
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """The run's files."""
+
+    folder: Path
+    teacher: Teacher
+    identity: str
+    report: Callable[[str], None]
+    tokens: int = 0
+    seconds: float = 0.0
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one.
+
+        Raises:
+            ConfigError: it is of a run with other settings.
+        """
+        metrics = self.folder / METRICS
+        if not (self.folder / CHECKPOINT).exists():
+            metrics.unlink(missing_ok=True)
+            return
+        kept = torch.load(self.folder / CHECKPOINT, map_location="cpu", weights_only=True)
+        if kept["identity"] != self.identity:
+            raise ConfigError(
+                f"{str(self.folder)!r} holds a run with other settings or demonstrations: choose another folder, or"
+                f" delete its {CHECKPOINT} to begin anew"
+            )
+        self.teacher.load_state(kept["state"])
+        lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True) if metrics.exists() else []
+        known = [line for line in lines if json.loads(line)["step"] <= self.teacher.step]
+        metrics.write_text("".join(known), encoding="utf-8")
+        self.report(f"going on from step {self.teacher.step}")
+
+    def step(self) -> None:
+        """Make a step and note it."""
+        started = time.perf_counter()
+        made = self.teacher.advance()
+        seconds = time.perf_counter() - started
+        self.tokens += made.tokens
+        self.seconds += seconds
+        number = self.teacher.step
+        self._note({**_named(made), "sft/seconds": seconds})
+        if number % REPORT_EVERY == 0 or number == 1:
+            speed = self.tokens / self.seconds
+            self.report(f"step {number}: {made.loss:.4f} nats a token, {speed:,.0f} tokens/s")
+
+    def note_measured(self, measured: Mapping[Role, Measured]) -> None:
+        """Note how well the held-out demonstrations are known."""
+        self._note(
+            {
+                f"val/{role}/{name}": value
+                for role, one in measured.items()
+                for name, value in (("loss", one.loss), ("exact", one.exact))
+            }
+        )
+        told = ", ".join(f"{role} {one.exact:.3f} ({one.loss:.3f})" for role, one in measured.items())
+        self.report(f"step {self.teacher.step}, held out, exact (nats a token): {told}")
+
+    def save(self) -> None:
+        """Write the checkpoint; one that is there stays whole until the new one is."""
+        beside = self.folder / f"{CHECKPOINT}.new"
+        torch.save({"identity": self.identity, "state": self.teacher.state()}, beside)
+        beside.replace(self.folder / CHECKPOINT)
+
+    def _note(self, data: Mapping[str, float]) -> None:
+        line = json.dumps({"step": self.teacher.step, "data": dict(data)})
+        with (self.folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def _to_learn(model: PreTrainedModel, lora: Lora | None) -> PreTrainedModel | PeftModel:
+    if lora is None:
+        return model
+    if lora.start is not None:
+        return PeftModel.from_pretrained(model, lora.start, is_trainable=True)
+    config = LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return get_peft_model(model, config)
+
+
+def _plain(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
+    """The transformers model, with the adapter's layers inside it where there are some."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+def _save(model: PreTrainedModel | PeftModel, folder: Path) -> None:
+    model.to("cpu")
+    if isinstance(model, PeftModel):
+        # In 16 bits the adapter loses nothing that its base, which has as many, could show.
+        for name, weight in model.named_parameters():
+            if "lora_" in name:
+                weight.data = weight.data.to(torch.bfloat16)
+    else:
+        model.to(torch.bfloat16)
+    model.save_pretrained(folder)
+
+
+def _named(made: Step) -> dict[str, float]:
+    return {
+        "sft/loss": made.loss,
+        "sft/learning_rate": made.learning_rate,
+        "sft/grad_norm": made.grad_norm,
+        "sft/tokens": made.tokens,
+    }
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0

@@ -1,0 +1,172 @@
+"""Supervised learning with a tiny model; needs torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("verl")
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from memquartet.core.trajectory import Role
+from memquartet.errors import ConfigError
+from memquartet.training.policy import ChatTokens
+from memquartet.training.sft import SftSettings, Teacher
+from memquartet.training.sft_examples import IGNORED, batch_at, encode, micro_batches, role_weights
+from memquartet.training.sft_run import METRICS, Intervals, Lora, run_sft
+from memquartet.training.tiny import save_tiny_model, tiny_demonstrations
+
+pytestmark = pytest.mark.train
+SETTINGS = SftSettings(steps=6, batch_size=4, learning_rate=5e-3, micro_tokens=512)
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return save_tiny_model(tmp_path_factory.mktemp("tiny"), sft=None)
+
+
+def steps_of(folder: Path) -> list[tuple[int, float]]:
+    lines = [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
+    return [(line["step"], line["data"]["sft/loss"]) for line in lines if "sft/loss" in line["data"]]
+
+
+def test_examples_are_prompts_as_the_policy_sees_them_with_the_output_and_the_end_of_the_turn(
+    model_folder: Path,
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    tokens = ChatTokens(tokenizer)
+    shown = tiny_demonstrations(4, seed=1)
+    for demonstration, example in zip(shown, encode(tokenizer, shown, max_length=10_000), strict=True):
+        prompt = tokens.encode(demonstration.messages)
+        assert example.ids[: example.prompt_length] == prompt
+        assert example.ids[-1] == tokenizer.eos_token_id
+        assert tokens.decode(example.ids[example.prompt_length :]) == demonstration.output
+    with pytest.raises(ConfigError, match="at most 3 tokens"):
+        encode(tokenizer, shown, max_length=3)
+
+
+def test_every_example_is_seen_once_in_a_pass_and_no_micro_batch_is_too_large(model_folder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    examples = encode(tokenizer, tiny_demonstrations(6, seed=1), max_length=10_000)
+    drawn = [example for step in range(len(examples)) for example in batch_at(examples, step, size=5, seed=0)]
+    assert sorted(drawn[: len(examples)], key=hash) == sorted(examples, key=hash)
+    assert drawn[: len(examples)] != drawn[len(examples) : 2 * len(examples)]
+    micro = list(micro_batches(examples, tokens=400, filler=0))
+    assert sum(len(one.examples) for one in micro) == len(examples)
+    assert all(one.ids.numel() <= 400 or len(one.examples) == 1 for one in micro)
+    assert sum(int((one.labels != IGNORED).sum()) for one in micro) == sum(e.learned for e in examples)
+
+
+def test_roles_weigh_the_same_however_much_they_say(model_folder: Path) -> None:
+    examples = encode(
+        AutoTokenizer.from_pretrained(model_folder), tiny_demonstrations(20, seed=1), max_length=10_000
+    )
+    weights = role_weights(examples)
+    shares = {role: sum(weights[role] * e.learned for e in examples if e.role is role) for role in Role}
+    assert all(share == pytest.approx(shares[Role.ANSWERER]) for share in shares.values())
+    assert sum(shares.values()) == pytest.approx(sum(example.learned for example in examples))
+
+
+def test_how_a_batch_is_split_changes_neither_loss_nor_step(model_folder: Path) -> None:
+    examples = encode(
+        AutoTokenizer.from_pretrained(model_folder), tiny_demonstrations(10, seed=1), max_length=10_000
+    )
+
+    def taught(micro_tokens: int) -> tuple[list[float], torch.Tensor]:
+        model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
+        settings = replace(SETTINGS, micro_tokens=micro_tokens)
+        teacher = Teacher(model, examples, filler=0, settings=settings)
+        return [teacher.advance().loss for _ in range(3)], next(model.parameters()).detach()
+
+    (small, weights), (large, others) = taught(64), taught(100_000)
+    assert small == pytest.approx(large, rel=1e-4)
+    torch.testing.assert_close(weights, others, rtol=1e-3, atol=1e-3)
+
+
+def test_an_output_counts_as_exact_when_greedy_decoding_gives_it(model_folder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
+    shown = tiny_demonstrations(30, seed=1)
+    examples = encode(tokenizer, shown, max_length=10_000)
+    teacher = Teacher(model, examples, filler=0, settings=replace(SETTINGS, steps=120, batch_size=8))
+    for _ in range(120):
+        teacher.advance()
+    measured = teacher.measure(examples)
+
+    def greedy(ids: Sequence[int], count: int) -> tuple[int, ...]:
+        drawn = model.generate(torch.tensor([ids]), max_new_tokens=count, do_sample=False)
+        return tuple(drawn[0].tolist())
+
+    for role, found in measured.items():
+        own = [example for example in examples if example.role is role]
+        right = sum(greedy(e.ids[: e.prompt_length], e.learned) == e.ids for e in own)
+        assert found.n == len(own)
+        assert found.exact == pytest.approx(right / len(own))
+    assert any(0 < found.exact < 1 for found in measured.values())
+
+
+def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(model_folder: Path, tmp_path: Path) -> None:
+    shown = tiny_demonstrations(10, seed=1)
+    often = Intervals(measure=3, save=2)
+    told: list[str] = []
+
+    def run(name: str, report: object = told.append) -> None:
+        run_sft(
+            model_folder,
+            tmp_path / name,
+            shown,
+            shown[:8],
+            settings=SETTINGS,
+            lora=Lora(rank=4, alpha=8),
+            intervals=often,
+            report=report,  # type: ignore[arg-type]  # raises where the real one prints
+        )
+
+    def interrupt(line: str) -> None:
+        if line.startswith("step 3, held out"):
+            raise KeyboardInterrupt
+
+    run("whole")
+    with pytest.raises(KeyboardInterrupt):
+        run("cut", interrupt)
+    assert not (tmp_path / "cut" / "adapter_config.json").exists()
+    with pytest.raises(ConfigError, match="other settings"):
+        run_sft(model_folder, tmp_path / "cut", shown, [], settings=SETTINGS)
+    run("cut")
+    assert "going on from step 2" in told
+    assert [step for step, _ in steps_of(tmp_path / "cut")] == [1, 2, 3, 4, 5, 6]
+    whole, cut = steps_of(tmp_path / "whole"), steps_of(tmp_path / "cut")
+    assert [loss for _, loss in cut] == pytest.approx([loss for _, loss in whole], rel=1e-4)
+    assert not (tmp_path / "cut" / "checkpoint.pt").exists()
+    with pytest.raises(ConfigError, match="holds a model already"):
+        run("cut")
+
+
+def test_an_adapter_is_written_in_the_form_of_peft_and_can_be_taught_further(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    shown = tiny_demonstrations(10, seed=1)
+    first, second = tmp_path / "first", tmp_path / "second"
+    run_sft(model_folder, first, shown, [], settings=SETTINGS, lora=Lora(rank=4, alpha=8))
+    run_sft(model_folder, second, shown, shown, settings=SETTINGS, lora=Lora(start=first))
+    base = AutoModelForCausalLM.from_pretrained(model_folder)
+    adapted = PeftModel.from_pretrained(base, second)
+    assert adapted.peft_config["default"].r == 4
+    assert adapted.peft_config["default"].lora_alpha == 8
+    assert steps_of(second)[0][1] < steps_of(first)[0][1]
+
+
+def test_a_full_fine_tune_is_a_model_of_its_own(model_folder: Path, tmp_path: Path) -> None:
+    shown = tiny_demonstrations(10, seed=1)
+    measured = run_sft(model_folder, tmp_path / "full", shown, shown, settings=SETTINGS)
+    assert set(measured) == set(Role)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "full")
+    assert model.dtype is torch.bfloat16
