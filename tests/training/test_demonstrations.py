@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+from memquartet.agents.answerer import SEARCH_OFFER, SEARCHED
 from memquartet.agents.prompt_sets import SHORT
 from memquartet.benchmarks.worlds.catalog import WorldKind, make_worlds
 from memquartet.core.trajectory import Role
@@ -34,6 +35,29 @@ async def test_the_demonstrators_answer_right_from_what_they_stored() -> None:
         }
         for question in sample.questions:
             assert score("exact_match", answers[f"Question: {question.text}"], question) == 1
+
+
+async def test_searching_and_answering_from_what_was_found_are_both_demonstrated() -> None:
+    settings = TrainingSettings(max_searches=2, answer_top_k=5, prompts=SHORT)
+    shown = [
+        one
+        for sample in make_worlds(WorldKind.DIALOGUE, 3, 8)
+        for one in await demonstrate(sample, settings)
+        if one.role is Role.ANSWERER
+    ]
+    searches = [one for one in shown if one.output.startswith("search: ")]
+    assert searches
+    assert all(SEARCH_OFFER in one.messages[-1].content for one in searches)
+    for search in searches:
+        query = search.output.removeprefix("search: ")
+        question = search.messages[-1].content.rpartition("Question: ")[2]
+        (then,) = [
+            one
+            for one in shown
+            if f"{SEARCHED}{query}\n" in one.messages[-1].content
+            and one.messages[-1].content.endswith(question)
+        ]
+        assert not then.output.startswith("search: ")
 
 
 async def test_a_changed_fact_updates_the_memory_that_it_contradicts() -> None:

@@ -12,13 +12,21 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from memquartet.agents.answerer import Answerer
+from memquartet.agents.answerer import SEARCH_OFFER, SEARCHED, Answerer
 from memquartet.agents.extractor import EXTRACTION_KEYS, FactExtractor
 from memquartet.agents.manager import MemoryManager
 from memquartet.agents.summarizer import Summarizer
 from memquartet.agents.team import Team
 from memquartet.benchmarks.worlds.script import right_decision
-from memquartet.benchmarks.worlds.truth import FactKind, Form, TrueFact, answer_from, asked_by, truth_of
+from memquartet.benchmarks.worlds.truth import (
+    Asked,
+    FactKind,
+    Form,
+    TrueFact,
+    answer_from,
+    asked_by,
+    truth_of,
+)
 from memquartet.core.messages import Message
 from memquartet.core.samples import Sample
 from memquartet.core.trajectory import Decision, Role, Turn
@@ -184,7 +192,7 @@ def summarize(prompt: str, knowledge: Knowledge) -> str:
 
 
 def answer(prompt: str, knowledge: Knowledge) -> str:
-    """What the shown memories, or for a recent remark the summary, say."""
+    """What the shown memories, or for a recent remark the summary, say; else a search that leads on, if one does."""
     shown, _, text = prompt.rpartition("\n\nQuestion: ")
     question = next((q for q in knowledge.sample.questions if q.text == text.strip()), None)
     if question is None:
@@ -195,7 +203,32 @@ def answer(prompt: str, knowledge: Knowledge) -> str:
     facts = [
         fact for _, fact in knowledge.understood(shown.splitlines()) if fact.kind is not FactKind.UNIMPORTANT
     ]
-    return answer_from(facts, asked) or UNKNOWN
+    known = answer_from(facts, asked)
+    if known or SEARCH_OFFER not in shown:
+        return known or UNKNOWN
+    query = next_query(facts, asked)
+    made = shown.rpartition(SEARCHED)[2].partition("\n")[0].split("; ") if SEARCHED in shown else []
+    return f"search: {query}" if query and query not in made else UNKNOWN
+
+
+def next_query(facts: Sequence[TrueFact], asked: Asked) -> str | None:
+    """What to look for when facts do not answer a question that joins several; None when a search cannot help.
+
+    It is the name at which the walk along the relations stops, or the label of a date that is missing. A question
+    about one fact has been searched for in its own words already.
+    """
+    current = {fact.key: fact.value for fact in facts}
+    if asked.form is Form.FIRST:
+        missing = (label for key, label in zip(asked.keys, asked.labels, strict=True) if key not in current)
+        return next(missing, None)
+    if asked.form is not Form.VALUE or len(asked.relations) < 2:
+        return None
+    name = asked.subject
+    for relation in asked.relations:
+        if (name, relation) not in current:
+            return name or None
+        name = current[name, relation]
+    return None
 
 
 def _gists(text: str) -> list[str]:
