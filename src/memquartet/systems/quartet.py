@@ -11,6 +11,7 @@ from memquartet.agents.team import Team
 from memquartet.core.memory import Hit
 from memquartet.core.samples import Question, Sample
 from memquartet.core.trajectory import MemoryStep
+from memquartet.errors import ConfigError
 from memquartet.memory.protocols import Embedder
 from memquartet.rollout.answering import answer_question
 from memquartet.rollout.episode import EpisodeSettings, Progress, Rollout
@@ -18,6 +19,7 @@ from memquartet.systems.associative import AssociativeSettings
 from memquartet.systems.camelot import Consolidator
 from memquartet.systems.posing import Posing
 from memquartet.systems.sessions import RespondingSession, Response, fresh_memory, search_many
+from memquartet.systems.windows import window_for, windows
 
 
 class ShortTerm(StrEnum):
@@ -31,9 +33,17 @@ class ShortTerm(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuartetSettings(EpisodeSettings):
-    """Retrieval, and what keeps the short-term memory."""
+    """Retrieval, what keeps the short-term memory, and how much the extractor reads in one go.
+
+    `window_tokens` cuts longer chunks into consecutive windows; None is what the extractor's model has room for.
+    """
 
     short_term: ShortTerm = ShortTerm.SUMMARIZER
+    window_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.window_tokens is not None and self.window_tokens < 1:
+            raise ConfigError(f"a window has at least 1 token, got {self.window_tokens}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +56,19 @@ class Quartet:
     name: str = "quartet"
 
     async def read(self, sample: Sample, *, seed: int, on_progress: Progress) -> RespondingSession:
-        """Extract, decide, apply, fold; chunk by chunk."""
+        """Extract, decide, apply, fold; chunk by chunk, and a long chunk window by window."""
         settings = self.settings
         memory = fresh_memory(self.embedder)
         rollout = Rollout(team=self._team(), memory=memory, settings=settings, seed=seed)
         steps: list[MemoryStep] = []
+        size = self._window_tokens()
         for chunk in sample.chunks:
-            steps.append(await rollout.read_chunk(chunk, origin=f"{sample.sample_id}#{chunk.index}"))
+            for window in windows(chunk, size):
+                steps.append(await rollout.read_chunk(window, origin=f"{sample.sample_id}#{chunk.index}"))
+                if steps[-1].trajectory.failure:
+                    break
             on_progress("chunk")
-            if steps[-1].trajectory.failure:
+            if steps and steps[-1].trajectory.failure:
                 break
         posing = Posing.of(sample)
 
@@ -86,6 +100,11 @@ class Quartet:
             steps=tuple(steps),
             failure=steps[-1].trajectory.failure if steps else None,
         )
+
+    def _window_tokens(self) -> int | None:
+        chosen = self.settings
+        given = chosen.window_tokens if isinstance(chosen, QuartetSettings) else None
+        return given or window_for(self.team.extractor)
 
     def _team(self) -> Team:
         """The team, with what keeps its short-term memory; a consolidator belongs to one sample."""
