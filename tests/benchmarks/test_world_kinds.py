@@ -10,6 +10,8 @@ import pytest
 
 from memquartet.benchmarks.worlds.catalog import WorldKind, make_worlds, named_world
 from memquartet.benchmarks.worlds.classification import ClassificationShape
+from memquartet.benchmarks.worlds.documents import DocumentShape
+from memquartet.benchmarks.worlds.questions import QuestionKind
 from memquartet.benchmarks.worlds.truth import FactKind, answer_from, asked_by, truth_of
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit
 from memquartet.core.samples import Sample
@@ -20,7 +22,7 @@ from memquartet.rollout.episode import run_episode
 from memquartet.scoring.registry import score, validate
 from memquartet.systems.oracle import oracle_team
 
-KINDS = [WorldKind.CLASSIFICATION]
+KINDS = [WorldKind.CLASSIFICATION, WorldKind.DOCUMENTS]
 of_each_kind = pytest.mark.parametrize("kind", KINDS)
 of_each_split = pytest.mark.parametrize("split", WorldSplit)
 
@@ -51,7 +53,7 @@ def test_a_chunk_says_its_few_short_facts_and_names_where(kind: WorldKind, split
         )
         for fact in facts:
             chunk = sample.chunks[fact.chunk]
-            assert fact.fact_id in chunk.source_ids
+            assert fact.line in chunk.source_ids
             assert len(fact.text) <= 200
             if fact.kind is FactKind.SEMANTIC:
                 assert fact.value in chunk.text
@@ -70,7 +72,7 @@ def test_equal_seeds_give_equal_samples_wherever_the_count_starts(kind: WorldKin
 
 
 def words_of(kind: WorldKind, split: WorldSplit) -> set[str]:
-    """Every text in the files of a kind, slots left open alike."""
+    """Every text with letters in the files of a kind, slots left open alike."""
 
     def texts(value: object) -> Iterator[str]:
         if isinstance(value, str):
@@ -81,7 +83,11 @@ def words_of(kind: WorldKind, split: WorldSplit) -> set[str]:
 
     file = resources.files("memquartet.benchmarks.worlds") / "vocabulary" / f"{kind}_{split}.json"
     found = texts(json.loads(file.read_text(encoding="utf-8")))
-    return {re.sub(r"{\w+}", "{}", text).casefold().strip(" .。:") for text in found} - {""}
+    return {
+        re.sub(r"{\w+}", "{}", text).casefold().strip(" .。:")
+        for text in found
+        if re.search(r"[^\W\d]", text)
+    }
 
 
 @of_each_kind
@@ -132,3 +138,30 @@ def test_no_text_to_label_is_among_the_examples(split: WorldSplit) -> None:
 def test_a_lesson_that_cannot_be_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         ClassificationShape(**wrong)
+
+
+@of_each_split
+def test_documents_change_repeat_and_leave_things_out(split: WorldSplit) -> None:
+    samples = list(make_worlds(WorldKind.DOCUMENTS, 7, 60, split))
+    decisions = {fact.decision for sample in samples for fact in truth_of(sample)}
+    assert decisions == {Decision.ADD, Decision.UPDATE, Decision.NOOP}
+    asked = {question.category for sample in samples for question in sample.questions}
+    assert asked == {QuestionKind.SINGLE_HOP, QuestionKind.KNOWLEDGE_UPDATE, QuestionKind.ABSTENTION}
+
+
+@of_each_split
+def test_many_paragraphs_do_not_name_what_they_are_about(split: WorldSplit) -> None:
+    named = Counter(
+        fact.subject in paragraph
+        for sample in make_worlds(WorldKind.DOCUMENTS, 8, 60, split)
+        for fact in truth_of(sample)
+        for paragraph in sample.chunks[fact.chunk].text.split("\n\n")[1:]
+        if fact.value in paragraph
+    )
+    assert named[False] > named.total() / 4
+
+
+@pytest.mark.parametrize("wrong", [{"documents": 0}, {"filler": 2}, {"changes": 0.7, "mentions": 0.5}])
+def test_documents_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        DocumentShape(**wrong)  # type: ignore[arg-type]  # the point of the test

@@ -18,6 +18,12 @@ from memquartet.benchmarks.worlds.classification import (
 )
 from memquartet.benchmarks.worlds.dialogue import DEFAULT_DIALOGUE, DialogueShape, dialogue_samples
 from memquartet.benchmarks.worlds.dialogue_words import dialogue_words
+from memquartet.benchmarks.worlds.documents import (
+    DEFAULT_DOCUMENTS,
+    DocumentShape,
+    document_samples,
+    document_words,
+)
 from memquartet.benchmarks.worlds.stream import DEFAULT_STREAM, StreamShape, stream_samples
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit, built_in, from_trex
 from memquartet.core.samples import Sample
@@ -35,6 +41,8 @@ class WorldKind(StrEnum):
     """Two people talk about themselves and others."""
     CLASSIFICATION = "classification"
     """Labelled examples, then new texts to label."""
+    DOCUMENTS = "documents"
+    """Passages about people, firms and places, then questions about what they say."""
 
 
 def make_worlds(
@@ -47,6 +55,7 @@ def make_worlds(
     stream: StreamShape = DEFAULT_STREAM,
     dialogue: DialogueShape = DEFAULT_DIALOGUE,
     classification: ClassificationShape = DEFAULT_CLASSIFICATION,
+    documents: DocumentShape = DEFAULT_DOCUMENTS,
     first: int = 0,
 ) -> Iterator[Sample]:
     """Generate samples of known truth; equal arguments give equal samples.
@@ -60,6 +69,7 @@ def make_worlds(
         stream: size and contents of fact streams.
         dialogue: size and contents of dialogues.
         classification: how many labels and examples there are to learn.
+        documents: how many passages there are to read, and what happens in them.
         first: number of the first sample; sample n of a seed is the same in every call.
 
     Raises:
@@ -76,6 +86,10 @@ def make_worlds(
         case WorldKind.CLASSIFICATION:
             learned = classification_words(split)
             return classification_samples(count, seed=seed, words=learned, shape=classification, first=first)
+        case WorldKind.DOCUMENTS:
+            return document_samples(
+                count, seed=seed, words=document_words(split), shape=documents, first=first
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

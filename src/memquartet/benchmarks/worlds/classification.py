@@ -193,7 +193,7 @@ class _Lesson:
                 text=text if bare else self._random.choice(self._words.asks).format(text=text),
                 answers=(self._labels[intent.name],),
                 category=QuestionKind.SINGLE_HOP,
-                evidence=tuple(fact.fact_id for fact in examples),
+                evidence=tuple(fact.line for fact in examples),
                 extra={ASKS: asked.as_json()},
             )
 
