@@ -24,7 +24,14 @@ from memquartet.rewards.consistency import consistency_part, distinct_part, upda
 from memquartet.rewards.feedback import fact_credit, noop_part, provenance_part
 from memquartet.rewards.ledger import Ledger
 from memquartet.rewards.mix import DEFAULT_MIX, RewardMix, total
-from memquartet.rewards.outcome import Need, entry_credit, mean, scored_answers, used_entries
+from memquartet.rewards.outcome import (
+    Need,
+    entry_credit,
+    mean,
+    scored_answers,
+    used_entries,
+    useful_searches,
+)
 from memquartet.rewards.parts import Part, compression_part, format_part, memory_tokens, operations_part
 from memquartet.rewards.turns import PlacedTurn, placed_turns
 from memquartet.text.tokens import TokenCounter, default_counter
@@ -144,6 +151,9 @@ def _turn_reward(placed: PlacedTurn, judged: _Judged, mode: CreditMode, mix: Rew
         if any(part.name == Part.BRANCH and part.value is None for part in parts):
             # A turn with and one without counterfactual credit have rewards that do not compare.
             group += "/unprobed"
+        if placed.searches:
+            # What is asked after a search is what one search did not answer.
+            group += f"/searched-{placed.searches}"
     return TurnReward(
         index=placed.index,
         role=role,
@@ -162,6 +172,7 @@ class _Judged:
     scores: tuple[float | None, ...]
     by_step: tuple[tuple[RewardPart, ...], ...]
     shared: tuple[RewardPart, ...]
+    searches: tuple[tuple[bool, ...], ...]
     evidence: Evidence
 
     @classmethod
@@ -204,6 +215,7 @@ class _Judged:
                 consistency_part(answers, ledger.contents),
                 update_part(answers, ledger.contents),
             ),
+            searches=tuple(useful_searches(scored, ledger.contents) for scored in answers),
             evidence=evidence,
         )
 
@@ -212,6 +224,8 @@ class _Judged:
         yield format_part(placed.turn)
         if placed.answer is not None:
             yield RewardPart(name=Part.CORRECTNESS, value=self.scores[placed.answer])
+            useful = self.searches[placed.answer][placed.searches : placed.searches + 1]
+            yield RewardPart(name=Part.SEARCH, value=float(useful[0]) if useful else None)
         if placed.step is not None:
             yield from self.shared
             yield from self.by_step[placed.step]

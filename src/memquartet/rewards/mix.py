@@ -42,7 +42,7 @@ DEFAULT_WEIGHTS: Weights = {
         Part.COMPRESSION: 0.05,
         Part.BRANCH: 1.0,
     },
-    Role.ANSWERER: {Part.CORRECTNESS: 1.0, Part.FORMAT: 0.2},
+    Role.ANSWERER: {Part.CORRECTNESS: 1.0, Part.FORMAT: 0.2, Part.SEARCH: 0.2},
 }
 """Which parts a role has at all, and what each weighs by default.
 

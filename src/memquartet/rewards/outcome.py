@@ -109,6 +109,31 @@ def used_entries(answers: Sequence[ScoredAnswer]) -> frozenset[EntryId]:
     return frozenset(hit for scored in answers if scored.right for hit in scored.answer.hits)
 
 
+def useful_searches(scored: ScoredAnswer, contents: Mapping[EntryId, str]) -> tuple[bool, ...]:
+    """For each search that the answerer made, whether the answer needed it.
+
+    It did when the answer is right and the search brought an entry that says an accepted answer while none before it
+    did, or led on to such a search. Where no entry says an accepted answer (yes or no, dates, counts), every search
+    that brought something new is taken to be needed. A question without accepted answers needs none.
+
+    Args:
+        scored: the answer.
+        contents: the long-term memory.
+    """
+    searches = scored.answer.searches
+    if not scored.right or not scored.question.answers:
+        return (False,) * len(searches)
+    saying = {hit for hit in scored.answer.hits if says_any(contents.get(hit, ""), scored.question.answers)}
+    brought = [bool(saying.intersection(search.hits)) for search in searches]
+    if not saying:
+        return tuple(bool(search.hits) for search in searches)
+    later = {hit for search in searches for hit in search.hits}
+    if saying - later:
+        return (False,) * len(searches)
+    first = brought.index(True)
+    return tuple(number <= first and bool(search.hits) for number, search in enumerate(searches))
+
+
 def entry_credit(answers: Sequence[ScoredAnswer], contents: Mapping[EntryId, str]) -> Mapping[EntryId, float]:
     """What each retrieved entry was worth to the right answers, in [0, 1]; entries worth nothing are left out.
 

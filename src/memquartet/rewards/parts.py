@@ -38,6 +38,8 @@ class Part(StrEnum):
     """Share of the extractor's facts that told the memory something, times a recall guard."""
     PROVENANCE = "provenance"
     """What the entries that a step wrote were worth to right answers."""
+    SEARCH = "search"
+    """Whether a search of the answerer's own was needed and led to a right answer; None for an answer."""
     BRANCH = "branch"
     """Counterfactual credit, (1 + outcome - outcome without the step's facts) / 2; 0.5 is no effect."""
 
