@@ -74,6 +74,12 @@ def test_a_budget_of_tokens_ends_with_what_to_do(team: FakeServer) -> None:
     assert len(team.requests) == 1
 
 
+def test_calls_in_flight_are_bounded(team: FakeServer) -> None:
+    result = run(*evaluated(team, "--calls-at-once", "2"))
+    assert result.exit_code == 0, result.stderr
+    assert team.most_at_once <= 2
+
+
 def test_a_server_that_fails_is_told_and_nothing_is_scored() -> None:
     with FakeServer([error_reply(403)]) as server:
         result = run(*evaluated(server))

@@ -113,6 +113,11 @@ def command() -> None:
 @click.option("--max-questions", type=click.IntRange(min=1), help="Budget: questions asked in this call.")
 @click.option("--samples-at-once", type=click.IntRange(min=1), default=4, show_default=True)
 @click.option("--questions-at-once", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option(
+    "--calls-at-once",
+    type=click.IntRange(min=1),
+    help="Calls to the model in flight; by default 16 to a server, 4 in this process.",
+)
 @embedder_option
 @model_option
 @seed_option
@@ -139,6 +144,7 @@ def run(
     max_questions: int | None,
     samples_at_once: int,
     questions_at_once: int,
+    calls_at_once: int | None,
     embedder: str,
     model: str,
     seed: int,
@@ -176,6 +182,7 @@ def run(
         settings=settings,
         context_tokens=context_tokens,
         judge=judge,
+        calls_at_once=calls_at_once,
         concurrency=Concurrency(samples=samples_at_once, questions=questions_at_once),
         budget=Budget(tokens=max_tokens, seconds=max_seconds, questions=max_questions),
     )

@@ -51,6 +51,7 @@ class Plan:
     settings: Settings = field(default_factory=dict)
     context_tokens: int | None = None
     judge: str | None = None
+    calls_at_once: int | None = None
     concurrency: Concurrency = field(default_factory=Concurrency)
     budget: Budget = field(default_factory=Budget)
 
@@ -91,8 +92,8 @@ def carry_out(plan: Plan, screen: Screen) -> None:
 
 async def _evaluate(plan: Plan, screen: Screen) -> list[SystemResult]:
     """Make models and systems, and evaluate with a bar for each system over its chunks and questions."""
-    chat = make_model(plan.model)
-    judge = make_model(plan.judge) if plan.judge else None
+    chat = make_model(plan.model, parallel=plan.calls_at_once)
+    judge = make_model(plan.judge, parallel=plan.calls_at_once) if plan.judge else None
     embedder = make_embedder(plan.embedder)
     try:
         with CallCache(plan.out / CALLS) as kept, screen.progress() as bar:
