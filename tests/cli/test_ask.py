@@ -22,6 +22,16 @@ def test_json_names_the_memories_that_were_shown(two_entries: Path, team: FakeSe
     assert [entry["id"] for entry in told["memories"]] == ["m1"]
 
 
+def test_the_model_may_search_again_when_it_is_allowed_to(two_entries: Path) -> None:
+    asked = ["ask", "Who?", "--top-k", "1", "--max-searches", "1", "--model"]
+    with FakeServer(["search: Where does Ann live?", ANSWER]) as server:
+        told = read_json(run(*asked, model_of(server), "--json"))
+        assert (told["answer"], told["searches"]) == (ANSWER, ["Where does Ann live?"])
+        assert "Ann lives in Bristol" in str(server.requests[-1].body)
+    with FakeServer(["search: Where does Ann live?", ANSWER]) as server:
+        assert "searched for: Where does Ann live?" in run(*asked, model_of(server)).stderr
+
+
 def test_asking_writes_nothing(two_entries: Path, team: FakeServer) -> None:
     with Memory.open(two_entries) as memory:
         before = memory.canonical_bytes()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 from click.testing import CliRunner
@@ -12,6 +13,7 @@ from memquartet.core.trajectory import Role
 from memquartet.errors import InputError
 from memquartet.training.demonstration_sets import (
     digest,
+    drawn_settings,
     make_demonstrations,
     read_demonstrations,
     write_demonstrations,
@@ -38,6 +40,13 @@ def test_varied_samples_differ_in_the_length_of_their_chunks() -> None:
         return max(len(d.messages[-1].content.splitlines()) for d in made if d.role is Role.EXTRACTOR)
 
     assert longest(varied=True) > longest(varied=False)
+
+
+def test_varied_samples_search_as_often_as_they_may_and_less() -> None:
+    settings = SHORT.model_copy(update={"max_searches": 2})
+    drawn = {drawn_settings(settings, Random(number)).max_searches for number in range(30)}
+    assert drawn == {0, 1, 2}
+    assert drawn_settings(SHORT, Random(0)).max_searches == 0
 
 
 def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:

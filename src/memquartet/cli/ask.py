@@ -9,7 +9,14 @@ import click
 
 from memquartet.agents.team import Team
 from memquartet.cli.command import Command
-from memquartet.cli.options import Target, model_option, screen_options, seed_option, target_options
+from memquartet.cli.options import (
+    Target,
+    model_option,
+    screen_options,
+    searches_option,
+    seed_option,
+    target_options,
+)
 from memquartet.cli.rendering import entry_json
 from memquartet.cli.screen import Screen
 from memquartet.core.samples import Question
@@ -24,6 +31,7 @@ from memquartet.rollout.episode import EpisodeSettings, Rollout
     cls=Command,
     examples=[
         "memquartet ask 'Where does Mira live now?'",
+        "memquartet ask 'Where does the brother of Mira live?' --max-searches 2",
         "memquartet ask 'What am I allergic to?' --user ann --json | python -m json.tool",
     ],
 )
@@ -33,18 +41,21 @@ from memquartet.rollout.episode import EpisodeSettings, Rollout
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help="How many memories the model is shown.",
+    help="How many memories a search finds.",
 )
+@searches_option
 @model_option
 @seed_option
 @target_options
 @screen_options
-def command(*, target: Target, screen: Screen, question: str, top_k: int, model: str, seed: int) -> None:
+def command(
+    *, target: Target, screen: Screen, question: str, top_k: int, max_searches: int, model: str, seed: int
+) -> None:
     """Answer QUESTION from the memory. Nothing is written."""
     asked = Question(question_id="ask", text=question, answers=(), time=datetime.now(UTC))
     with target.open() as memory:
         chat = make_model(model)
-        settings = EpisodeSettings(answer_top_k=top_k)
+        settings = EpisodeSettings(answer_top_k=top_k, max_searches=max_searches)
         rollout = Rollout(team=Team.of(chat), memory=memory, settings=settings, scope=target.scope, seed=seed)
 
         async def answer() -> Answer:
@@ -60,8 +71,16 @@ def command(*, target: Target, screen: Screen, question: str, top_k: int, model:
         if screen.as_json:
             shown = [entry_json(memory.get(entry_id)) for entry_id in answered.hits]
             screen.json(
-                {"question": question, "answer": answered.text, "model": chat.name, "memories": shown}
+                {
+                    "question": question,
+                    "answer": answered.text,
+                    "model": chat.name,
+                    "memories": shown,
+                    "searches": [search.query for search in answered.searches],
+                }
             )
             return
     screen.write(answered.text or "(the model stayed silent)")
+    for search in answered.searches:
+        screen.say(f"searched for: {search.query}")
     screen.say(f"shown to the model: {', '.join(answered.hits) or 'no memories'}")

@@ -14,7 +14,7 @@ from memquartet.benchmarks.named import Options, benchmark_names, load_benchmark
 from memquartet.benchmarks.registry import load_dataset
 from memquartet.benchmarks.worlds.catalog import is_world_name, read_world_name
 from memquartet.cli.command import Command
-from memquartet.cli.options import prompts_option, screen_options, seed_option
+from memquartet.cli.options import prompts_option, screen_options, searches_option, seed_option
 from memquartet.cli.screen import Screen
 from memquartet.core.samples import Sample
 from memquartet.errors import ConfigError, InputError
@@ -121,11 +121,12 @@ def build(
     help="What it is for; worlds are drawn from the words of this split.",
 )
 @prompts_option
+@searches_option
 @click.option(
     "--varied/--fixed",
     default=True,
     show_default=True,
-    help="Whether each sample draws its own chunk length and numbers of retrieved memories.",
+    help="Whether each sample draws its own chunk length, numbers of retrieved memories and number of searches.",
 )
 @seed_option
 @screen_options
@@ -136,6 +137,7 @@ def demonstrations(
     out: Path,
     split: str,
     prompts: str,
+    max_searches: int,
     varied: bool,
     seed: int,
 ) -> None:
@@ -154,7 +156,7 @@ def demonstrations(
         task = bar.add_task("Living through samples", total=None)
         made = make_demonstrations(
             wanted,
-            TrainingSettings(prompts=prompts),
+            TrainingSettings(prompts=prompts, max_searches=max_searches),
             varied=varied,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )

@@ -148,9 +148,13 @@ async def _live_through(
 
 
 def drawn_settings(settings: TrainingSettings, draw: Random) -> TrainingSettings:
-    """The settings with numbers of retrieved memories as they may be in use."""
+    """The settings with numbers of retrieved memories, and of searches up to theirs, as they may be in use."""
     return settings.model_copy(
-        update={"fact_top_k": draw.choice(FACT_TOP_K), "answer_top_k": draw.randint(*ANSWER_TOP_K)}
+        update={
+            "fact_top_k": draw.choice(FACT_TOP_K),
+            "answer_top_k": draw.randint(*ANSWER_TOP_K),
+            "max_searches": draw.randint(0, settings.max_searches),
+        }
     )
 
 
