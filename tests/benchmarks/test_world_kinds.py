@@ -4,11 +4,15 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import date
 from importlib import resources
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from memquartet.benchmarks.worlds.catalog import WorldKind, make_worlds, named_world
+from memquartet.benchmarks.worlds.chinese import ChineseShape, read_day, write_day
 from memquartet.benchmarks.worlds.classification import ClassificationShape
 from memquartet.benchmarks.worlds.documents import DocumentShape
 from memquartet.benchmarks.worlds.questions import QuestionKind
@@ -22,7 +26,7 @@ from memquartet.rollout.episode import run_episode
 from memquartet.scoring.registry import score, validate
 from memquartet.systems.oracle import oracle_team
 
-KINDS = [WorldKind.CLASSIFICATION, WorldKind.DOCUMENTS]
+KINDS = [WorldKind.CLASSIFICATION, WorldKind.DOCUMENTS, WorldKind.CHINESE]
 of_each_kind = pytest.mark.parametrize("kind", KINDS)
 of_each_split = pytest.mark.parametrize("split", WorldSplit)
 
@@ -165,3 +169,37 @@ def test_many_paragraphs_do_not_name_what_they_are_about(split: WorldSplit) -> N
 def test_documents_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         DocumentShape(**wrong)  # type: ignore[arg-type]  # the point of the test
+
+
+@of_each_split
+def test_chinese_lists_and_dialogues_have_every_decision_and_kind_of_question(split: WorldSplit) -> None:
+    samples = list(make_worlds(WorldKind.CHINESE, 9, 120, split))
+    lists = [sample for sample in samples if sample.chunks[0].time is None]
+    assert 40 < len(lists) < 80
+    assert {fact.decision for sample in samples for fact in truth_of(sample)} == {*Decision, None}
+    assert {question.category for sample in samples for question in sample.questions} == {
+        QuestionKind.SINGLE_HOP,
+        QuestionKind.TEMPORAL,
+        QuestionKind.KNOWLEDGE_UPDATE,
+        QuestionKind.ABSTENTION,
+        QuestionKind.SHORT_TERM,
+    }
+
+
+@of_each_split
+def test_chinese_samples_are_chinese(split: WorldSplit) -> None:
+    for sample in make_worlds(WorldKind.CHINESE, 9, 60, split):
+        texts = [chunk.text for chunk in sample.chunks] + [fact.text for fact in truth_of(sample)]
+        texts += [text for question in sample.questions for text in (question.text, *question.answers)]
+        assert not [text for text in texts if re.search("[A-Za-z{}]", text)]
+
+
+@given(st.dates())
+def test_chinese_days_are_read_as_they_are_written(day: date) -> None:
+    assert read_day(write_day(day)) == day
+
+
+@pytest.mark.parametrize("wrong", [{"lines": 0}, {"lists": 2}, {"updates": 0.7, "abstentions": 0.5}])
+def test_a_chinese_story_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        ChineseShape(**wrong)  # type: ignore[arg-type]  # the point of the test

@@ -10,6 +10,13 @@ from urllib.parse import parse_qsl
 
 from pydantic import TypeAdapter, ValidationError
 
+from memquartet.benchmarks.worlds.chinese import (
+    DEFAULT_CHINESE,
+    ChineseShape,
+    chinese_samples,
+    chinese_words,
+)
+from memquartet.benchmarks.worlds.cards import cards
 from memquartet.benchmarks.worlds.classification import (
     DEFAULT_CLASSIFICATION,
     ClassificationShape,
@@ -25,6 +32,7 @@ from memquartet.benchmarks.worlds.documents import (
     document_words,
 )
 from memquartet.benchmarks.worlds.stream import DEFAULT_STREAM, StreamShape, stream_samples
+from memquartet.benchmarks.worlds.talk import DEFAULT_TALK, TalkShape, talk_samples
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit, built_in, from_trex
 from memquartet.core.samples import Sample
 from memquartet.errors import ConfigError
@@ -38,11 +46,17 @@ class WorldKind(StrEnum):
     CONFLICT = "conflict"
     """Streams of facts that are restated, contradicted and withdrawn."""
     DIALOGUE = "dialogue"
-    """Two people talk about themselves and others."""
+    """Two people talk about themselves and others, a short line a fact."""
+    FRIENDS = "friends"
+    """Two friends chat for weeks, in long turns about many things."""
+    ASSISTANT = "assistant"
+    """A user asks an assistant for advice and mentions this and that."""
     CLASSIFICATION = "classification"
     """Labelled examples, then new texts to label."""
     DOCUMENTS = "documents"
     """Passages about people, firms and places, then questions about what they say."""
+    CHINESE = "chinese"
+    """Lists of facts and dialogues in Chinese."""
 
 
 def make_worlds(
@@ -54,8 +68,10 @@ def make_worlds(
     data: Path | None = None,
     stream: StreamShape = DEFAULT_STREAM,
     dialogue: DialogueShape = DEFAULT_DIALOGUE,
+    talk: TalkShape = DEFAULT_TALK,
     classification: ClassificationShape = DEFAULT_CLASSIFICATION,
     documents: DocumentShape = DEFAULT_DOCUMENTS,
+    chinese: ChineseShape = DEFAULT_CHINESE,
     first: int = 0,
 ) -> Iterator[Sample]:
     """Generate samples of known truth; equal arguments give equal samples.
@@ -68,8 +84,10 @@ def make_worlds(
         data: a folder with T-REx triples for real names in fact streams; without it names are invented.
         stream: size and contents of fact streams.
         dialogue: size and contents of dialogues.
+        talk: size and contents of the talks of friends, and of a user with an assistant.
         classification: how many labels and examples there are to learn.
         documents: how many passages there are to read, and what happens in them.
+        chinese: size and contents of Chinese samples.
         first: number of the first sample; sample n of a seed is the same in every call.
 
     Raises:
@@ -83,6 +101,11 @@ def make_worlds(
             return dialogue_samples(
                 count, seed=seed, words=dialogue_words(split), shape=dialogue, first=first
             )
+        case WorldKind.FRIENDS | WorldKind.ASSISTANT:
+            assistant = kind is WorldKind.ASSISTANT
+            return talk_samples(
+                count, seed=seed, words=cards(split), assistant=assistant, shape=talk, first=first
+            )
         case WorldKind.CLASSIFICATION:
             learned = classification_words(split)
             return classification_samples(count, seed=seed, words=learned, shape=classification, first=first)
@@ -90,6 +113,8 @@ def make_worlds(
             return document_samples(
                 count, seed=seed, words=document_words(split), shape=documents, first=first
             )
+        case WorldKind.CHINESE:
+            return chinese_samples(count, seed=seed, words=chinese_words(split), shape=chinese, first=first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
