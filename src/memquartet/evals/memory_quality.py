@@ -13,6 +13,7 @@ from memquartet.benchmarks.worlds.truth import TRUTH, asked_by, truth_of
 from memquartet.core.samples import Sample
 from memquartet.core.trajectory import Answer, Decision, Episode, Role, Turn, TurnStatus
 from memquartet.evals.against_truth import NOTHING_TRUE, Decided, Meanings, TruthReport, confusion
+from memquartet.evals.evidence import evidence_reached
 from memquartet.evals.superseded import superseded_in
 from memquartet.rewards.ledger import Ledger
 from memquartet.scoring.summary import Summary, summarize
@@ -26,7 +27,7 @@ class MemoryQuality:
     `invalid`: model outputs that could not be used, by role. `decisions`: how often each was made; `defaulted` of them
     are not the manager's, whose output could not be used. `repeated`: facts that told the memory nothing new.
     `stale_shown`: questions for which a superseded value was shown to the answerer, among those whose answer changed.
-    `entries` and `memory_tokens`: long-term memory after the last chunk, tokens with the short-term state, means over
+    `evidence`: see `evidence_reached`. `entries` and `memory_tokens`: long-term memory after the last chunk, tokens with the short-term state, means over
     samples. The rest is judged by the truth of generated worlds: see `TruthReport`.
     """
 
@@ -35,6 +36,7 @@ class MemoryQuality:
     defaulted: int = 0
     repeated: Summary
     stale_shown: Summary
+    evidence: Summary
     entries: Summary
     memory_tokens: Summary
     truth: TruthReport | None = None
@@ -44,6 +46,7 @@ class MemoryQuality:
         measured = {
             "repeated": self.repeated,
             "stale_shown": self.stale_shown,
+            "evidence": self.evidence,
             "entries": self.entries,
             "memory_tokens": self.memory_tokens,
             **(_judged(self.truth) if self.truth else {}),
@@ -89,6 +92,7 @@ def memory_quality(samples: Sequence[Sample], episodes: Mapping[str, Episode]) -
         stale_shown=summarize(
             [float(one) for sample, episode in lived for one in stale_shown(sample, episode)]
         ),
+        evidence=summarize([one for sample, episode in lived for one in evidence_reached(sample, episode)]),
         entries=summarize([float(len(ledger.contents)) for ledger in ledgers]),
         memory_tokens=summarize(
             [float(_tokens(episode, ledger)) for episode, ledger in zip(writing, ledgers, strict=True)]

@@ -18,6 +18,7 @@ MEASURES: Mapping[str, Sequence[str]] = {
     "stale entries": ("stale_stored",),
     "true facts missing at the end": ("missing",),
     "questions shown a stale value": ("stale_shown",),
+    "evidence whose chunk was reached": ("evidence",),
 }
 """Rows in percent with the place of their summary."""
 COUNTS: Mapping[str, Sequence[str]] = {
