@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,16 @@ from hypothesis import strategies as st
 
 from memquartet.benchmarks.memorybench.catalogue import CATALOGUE, Domain, TaskFormat, names_of
 from memquartet.benchmarks.memorybench.loading import load_memory_bench
-from memquartet.benchmarks.memorybench.protocols import Order, off_policy_samples, plan
+from memquartet.benchmarks.memorybench.protocols import (
+    Order,
+    after_dialogues,
+    off_policy_samples,
+    plan,
+    protocol_samples,
+    step_of,
+)
 from memquartet.benchmarks.memorybench.records import Part, Task, literal, read_tasks
-from memquartet.benchmarks.named import Options, load_benchmark
+from memquartet.benchmarks.named import Options, benchmark_names, load_benchmark, revision_of
 from memquartet.benchmarks.reading import Record
 from memquartet.core.messages import Speaker
 from memquartet.errors import ConfigError, InputError
@@ -256,6 +264,31 @@ def test_on_policy_draws_tasks_anew_in_every_step(folder: Path) -> None:
     assert len({tuple(task.task_id for task in step.talk) for step in steps}) > 1
 
 
+def test_stepwise_as_samples_reads_more_in_every_step_and_asks_the_same(folder: Path) -> None:
+    datasets = [load_memory_bench("single", name, data=folder) for name in ("NFCats", "Locomo-0")]
+    found = protocol_samples(Order.STEPWISE, datasets, SIZE, system="bm25", batch=4)
+    assert [sample.sample_id for sample in found] == [
+        f"stepwise:NFCats+Locomo-0:{number:02}" for number in range(4)
+    ]
+    assert [step_of(sample.sample_id) for sample in found] == [0, 1, 2, 3]
+    assert [len(sample.chunks) for sample in found] == [1, 5, 9, 11]
+    assert all(later.chunks[: len(one.chunks)] == one.chunks for one, later in pairwise(found))
+    assert all(sample.questions == found[0].questions for sample in found)
+    assert step_of("off-policy:NFCats") is step_of("locomo:01") is None
+
+
+def test_on_policy_as_samples_knows_the_corpora_and_what_to_talk_about(folder: Path) -> None:
+    datasets = [load_memory_bench("single", name, data=folder) for name in ("NFCats", "Locomo-0")]
+    found = protocol_samples(Order.ON_POLICY, datasets, SIZE, batch=3)
+    assert len(found) == 10
+    assert {len(sample.chunks) for sample in found} == {1}
+    assert {len(sample.extra["talk"]) for sample in found} == {3}  # type: ignore[arg-type]  # of tasks
+    first, second = found[0].extra["talk"][:2]  # type: ignore[index]  # of tasks
+    heard = after_dialogues(found[0], [(first, first.dialog("bm25")), (second, second.dialog("bm25"))], SIZE)
+    assert [chunk.index for chunk in heard.chunks] == [0, 1, 2]
+    assert heard.chunks[1].text == "User: Why?\nAssistant: Because."
+
+
 def test_a_plan_without_data_sets_is_refused() -> None:
     with pytest.raises(ConfigError, match="a plan needs data sets"):
         plan(Order.STEPWISE, [])
@@ -273,6 +306,14 @@ def test_a_benchmark_is_loaded_by_its_name(folder: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=expected):
             load_benchmark(name)
+
+
+def test_every_benchmark_tells_its_pinned_revision_and_local_files_have_none(folder: Path) -> None:
+    revisions = {name: revision_of(name) for name in benchmark_names()}
+    assert all(found and len(found.partition("@")[2]) == 40 for found in revisions.values())
+    assert revision_of("memorybench:NFCats", Options(data=folder)) is None
+    with pytest.raises(ConfigError, match="no benchmark 'poems'"):
+        revision_of("poems")
 
 
 RAW = {

@@ -88,6 +88,75 @@ def test_a_server_that_fails_is_told_and_nothing_is_scored() -> None:
     assert "10 questions have no answer (ModelServerError" in result.stderr
 
 
+def memorybench(name: str = "NFCats") -> Path:
+    """A copy of a data set of MemoryBench with four training tasks and a test task."""
+    row = {
+        "input_prompt": "Why is the sky blue?",
+        "dataset_name": name,
+        "lang": "en",
+        "info": "{}",
+        "dialog": str([{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Light."}]),
+    }
+    folder = Path("bench") / "dataset" / name
+    folder.mkdir(parents=True)
+    for part, numbers in (("train", range(1, 5)), ("test", range(1))):
+        rows = (json.dumps({**row, "test_idx": number}) for number in numbers)
+        (folder / f"{part}.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    return Path("bench")
+
+
+def bench(team: FakeServer, *more: str) -> tuple[str, ...]:
+    return (
+        "eval", "run", "--benchmark", "memorybench:NFCats", "--data", "bench", "--system", "rag_bm25",
+        "--model", model_of(team), "--answer-tokens", "50", *more,
+    )  # fmt: skip
+
+
+def test_memorybench_runs_stepwise_and_on_policy_with_a_simulated_user(team: FakeServer) -> None:
+    memorybench()
+    content = {"implicit_action": "like", "behavior": "end_conversation", "response": None}
+    with FakeServer(lambda _: json.dumps(content)) as user, FakeServer(lambda _: "4") as judge:
+        judged = ("--judge", f"openai:judge@{judge.base_url}", "--json")
+        played = ("--simulator", f"openai:user@{user.base_url}")
+        told = read_json(run(*bench(team, "--protocol", "stepwise", "--batch", "2", "--out", "a", *judged)))
+        assert told["results"][0]["counts"]["scored"] == 3
+        assert (told["config"]["protocol"], told["config"]["batch"]) == ("stepwise", 2)
+        command = bench(
+            team, "--protocol", "on-policy", "--limit", "2", "--batch", "2", "--out", "b", *judged, *played
+        )
+        told = read_json(run(*command))
+        assert told["results"][0]["scores"]["overall"]["mean"] == 4
+        assert told["results"][0]["counts"]["scored"] == 2
+        asked = len(team.requests), len(user.requests), len(judge.requests)
+        assert asked[1] == 4
+        assert read_json(run(*command)) == told
+        assert (len(team.requests), len(user.requests), len(judge.requests)) == asked
+        dialogues = Path("b/rag_bm25.dialogues.jsonl").read_text(encoding="utf-8").splitlines()
+        assert len(dialogues) == 4
+        told = read_json(run(*bench(team, "--protocol", "train-performance", "--out", "c", *judged)))
+        assert told["results"][0]["counts"]["scored"] == 4
+
+
+def test_protocols_that_cannot_work_are_refused_before_anything_is_asked(team: FakeServer) -> None:
+    memorybench()
+    for more, said in (
+        (("--protocol", "on-policy"), "a model plays the user of NFCats: name one by --simulator"),
+        (("--protocol", "on-policy", "--sample", "x"), "use --limit, not --sample"),
+    ):
+        assert said in run(*bench(team, *more)).stderr
+    assert "go with memorybench:NAME" in run(*evaluated(team, "--protocol", "stepwise")).stderr
+    assert team.requests == []
+
+
+def test_a_run_s_file_says_what_was_run_with_what(team: FakeServer) -> None:
+    memorybench()
+    run(*bench(team, "--out", "a"))
+    told = json.loads(Path("a/run.json").read_text(encoding="utf-8"))
+    assert (told["model"], told["seed"], told["revision"]) == (model_of(team), 0, None)
+    assert told["calls"][0]["command"].startswith("memquartet ")
+    assert {"memquartet", "python", "platform", "command"} == told["calls"][0].keys()
+
+
 def test_after_sigkill_the_same_command_asks_only_what_is_missing(tmp_path: Path) -> None:
     (sample,) = load_demo()
     gate = Gate("Answer the question", sample.questions[6].text)

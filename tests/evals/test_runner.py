@@ -4,21 +4,25 @@ import asyncio
 import errno
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.evals.support import names, samples, system
 
+from memquartet import __version__
 from memquartet.core.messages import Message
 from memquartet.core.samples import Question, Sample
 from memquartet.errors import ConfigError, ModelServerError, StoreError
+from memquartet.evals.provenance import prompts_hash
 from memquartet.evals.results import OVERALL, SystemResult, read_questions
 from memquartet.evals.runner import Concurrency, evaluate, missing_samples
 from memquartet.evals.scores import Verdict
@@ -60,7 +64,12 @@ def test_every_question_is_answered_scored_and_written_down(tmp_path: Path) -> N
 def test_results_hold_config_counts_costs_and_intervals(tmp_path: Path) -> None:
     run(tmp_path, ScriptedModel(know), seed=7, config={"model": "m", "revision": "abc"})
     told = results(tmp_path)
-    assert told["config"] == {"seed": 7, "model": "m", "revision": "abc"}
+    assert told["config"] == {
+        "seed": 7,
+        "prompts_hash": prompts_hash(),
+        "model": "m",
+        "revision": "abc",
+    }
     assert (told["samples"], told["questions"]) == (2, 6)
     (one,) = told["results"]
     assert one["settings"] == {"unit": "auto", "top_k": 10, "context_tokens": 3072}
@@ -72,6 +81,27 @@ def test_results_hold_config_counts_costs_and_intervals(tmp_path: Path) -> None:
     assert one["answering"]["seconds"]["p95"] > 0
     assert one["reading"]["seconds"]["total"] > 0
     assert one["scores"]["overall"]["low"] == 1.0
+
+
+def test_a_run_tells_versions_prompts_and_each_command_that_went_on_with_it(tmp_path: Path) -> None:
+    for command in ("memquartet eval run --seed 7", "memquartet eval run --seed 7", "again"):
+        run(tmp_path, ScriptedModel(know), seed=7, command=command)
+    told = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert (told["seed"], told["model"]) == (7, "m")
+    assert re.fullmatch(r"[0-9a-f]{32}", told["prompts_hash"])
+    assert [call["command"] for call in told["calls"]] == ["memquartet eval run --seed 7", "again"]
+    assert told["calls"][0]["memquartet"] == __version__
+    assert told["calls"][0]["python"] == platform.python_version()
+    assert told["calls"][0]["platform"]
+
+
+def test_a_run_is_not_gone_on_with_under_other_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, ScriptedModel(know))
+    monkeypatch.setattr("memquartet.evals.runner.prompts_hash", lambda: "another")
+    with pytest.raises(ConfigError, match=r"other settings \(prompts_hash\)"):
+        run(tmp_path, ScriptedModel([]))
 
 
 def test_a_question_s_row_tells_what_was_shown_and_what_it_cost(tmp_path: Path) -> None:
@@ -155,6 +185,7 @@ def test_samples_and_questions_run_at_the_same_time_within_bounds(tmp_path: Path
 
     class Counting:
         name = "counting"
+        prompts = None
 
         def fits(self, messages: Sequence[Message]) -> bool:
             return True
@@ -192,6 +223,20 @@ def test_an_answer_without_a_verdict_is_unscored_with_the_reason(tmp_path: Path)
     assert results(tmp_path)["results"][0]["counts"]["problems"] == {"no verdict": 2, "ModelServerError": 2}
     model = ScriptedModel([])
     assert run(tmp_path, model).scores[OVERALL].unscored == 0
+
+
+@pytest.mark.parametrize(
+    ("metric", "score"), [("mab_exact_match", 0.0), ("mab_substring_exact_match", 1.0), ("exact_match", 1.0)]
+)
+def test_official_scorers_read_the_reply_as_it_came_and_others_our_reading_of_it(
+    tmp_path: Path, metric: str, score: float
+) -> None:
+    # The official parser takes the first "Answer:" and we take the last one.
+    model = ScriptedModel(["Answer: a thing. No, answer: thing 0"])
+    given = [replace(one, metric=metric) for one in samples(1, 1)]
+    (row,) = run(tmp_path, model, samples=given, systems=[system(model)]).questions
+    assert row.score == score
+    assert row.answer == ("thing 0" if metric == "exact_match" else "Answer: a thing. No, answer: thing 0")
 
 
 def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(

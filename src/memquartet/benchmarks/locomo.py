@@ -23,8 +23,10 @@ from memquartet.text.chunking import ChunkSize
 CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 """By the numbers in the file; some reports swap the names of 2 and 3."""
 
+REPO = "snap-research/locomo"
+REVISION = "3eb6f2c585f5e1699204e3c3bdf7adc5c28cb376"
 FILE = WebFile(
-    url="https://raw.githubusercontent.com/snap-research/locomo/3eb6f2c585f5e1699204e3c3bdf7adc5c28cb376/data/locomo10.json",
+    url=f"https://raw.githubusercontent.com/{REPO}/{REVISION}/data/locomo10.json",
     name="locomo10.json",
     sha256="79fa87e90f04081343b8c8debecb80a9a6842b76a7aa537dc9fdf651ea698ff4",
 )

@@ -3,7 +3,7 @@
 | name | what |
 | --- | --- |
 | memoryagentbench, memoryagentbench:SOURCE | MemoryAgentBench, all of it or one source |
-| memorybench:NAME | MemoryBench, off policy: a data set (NFCats), a domain (Legal) or a task format (Long-Short) |
+| memorybench:NAME | MemoryBench: a data set (NFCats), a domain (Legal) or a task format (Long-Short) |
 | locomo | LoCoMo's ten conversations |
 | longmemeval:oracle, longmemeval:s, longmemeval:m | LongMemEval, cleaned release |
 """
@@ -16,11 +16,13 @@ from pathlib import Path
 
 from memquartet.benchmarks import locomo, longmemeval
 from memquartet.benchmarks.hub import fetch, fetch_web
+from memquartet.benchmarks.memoryagentbench import records
 from memquartet.benchmarks.memoryagentbench.records import load_memory_agent_bench
 from memquartet.benchmarks.memoryagentbench.sources import Scorer
+from memquartet.benchmarks.memorybench import loading
 from memquartet.benchmarks.memorybench.catalogue import Domain, TaskFormat
 from memquartet.benchmarks.memorybench.loading import load_memory_bench
-from memquartet.benchmarks.memorybench.protocols import off_policy_samples
+from memquartet.benchmarks.memorybench.protocols import BATCH, Order, protocol_samples
 from memquartet.benchmarks.registry import Format, load_dataset
 from memquartet.core.samples import Sample
 from memquartet.errors import ConfigError
@@ -33,13 +35,18 @@ class Options:
 
     `data` is a local file or folder in place of the published one. `size` None is what the benchmark prescribes, and 512
     tokens where it prescribes nothing. `scorer` matters where the official code defeats its own task. `memorize`
-    hands MemoryAgentBench's chunks over in the words of its memorize templates, as the official code does.
+    hands MemoryAgentBench's chunks over in the words of its memorize templates, as the official code does. `protocol`,
+    `dialogues` (whose recorded ones are read where a data set has some of each memory system) and `batch` (dialogues
+    of a step) are MemoryBench's.
     """
 
     data: Path | None = None
     size: ChunkSize | None = None
     scorer: Scorer = Scorer.OFFICIAL
     memorize: bool = True
+    protocol: Order = Order.OFF_POLICY
+    dialogues: str = "bm25"
+    batch: int = BATCH
 
 
 DEFAULTS = Options()
@@ -60,6 +67,18 @@ def load_benchmark(name: str, options: Options = DEFAULTS) -> list[Sample]:
             f"no benchmark {name!r}: use one of {', '.join(_LOADERS)}, with a part after a colon"
         )
     return _LOADERS[benchmark](part, options)
+
+
+def revision_of(name: str, options: Options = DEFAULTS) -> str | None:
+    """The pinned revision that `load_benchmark` reads, as "ai-hyz/MemoryAgentBench@7ea0…"; None of local files.
+
+    Raises:
+        ConfigError: no such name.
+    """
+    benchmark = name.partition(":")[0]
+    if benchmark not in _REVISIONS:
+        raise ConfigError(f"no benchmark {name!r}: use one of {', '.join(_LOADERS)}")
+    return None if options.data else _REVISIONS[benchmark]
 
 
 def benchmark_names() -> list[str]:
@@ -85,8 +104,13 @@ def _memorybench(part: str, options: Options) -> list[Sample]:
         datasets = load_memory_bench("task", part, data=options.data, size=options.size)
     else:
         datasets = [load_memory_bench("single", part, data=options.data, size=options.size)]
-    return off_policy_samples(
-        datasets, options.size or ChunkSize(), metric=f"memorybench_{options.scorer.value}"
+    return protocol_samples(
+        options.protocol,
+        datasets,
+        options.size or ChunkSize(),
+        metric=f"memorybench_{options.scorer.value}",
+        system=options.dialogues,
+        batch=options.batch,
     )
 
 
@@ -105,6 +129,12 @@ def _longmemeval(part: str, options: Options) -> list[Sample]:
     return load_dataset(path, Format.LONGMEMEVAL, options.size)
 
 
+_REVISIONS: Mapping[str, str] = {
+    "memoryagentbench": f"{records.REPO}@{records.REVISION}",
+    "memorybench": f"{loading.REPO}@{loading.REVISION}",
+    "locomo": f"{locomo.REPO}@{locomo.REVISION}",
+    "longmemeval": f"{longmemeval.REPO}@{longmemeval.REVISION}",
+}
 _LOADERS: Mapping[str, Callable[[str, Options], list[Sample]]] = {
     "memoryagentbench": _memoryagentbench,
     "memorybench": _memorybench,

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from memquartet.benchmarks.memoryagentbench.sources import Scorer
-from memquartet.benchmarks.named import Options, benchmark_names, load_benchmark
+from memquartet.benchmarks.memorybench.protocols import Order
+from memquartet.benchmarks.named import DEFAULTS, Options, benchmark_names, load_benchmark, revision_of
 from memquartet.benchmarks.registry import load_dataset
 from memquartet.cli.command import Command
 from memquartet.cli.evaluation import Plan, Settings, carry_out, chosen_samples
@@ -108,6 +109,29 @@ def command() -> None:
     show_default=True,
     help="Hand MemoryAgentBench's chunks over in the words of its memorize templates, or as they are.",
 )
+@click.option(
+    "--protocol",
+    type=click.Choice([one.value for one in Order]),
+    default=Order.OFF_POLICY.value,
+    show_default=True,
+    help="MemoryBench: what is read, talked about and asked, and when.",
+)
+@click.option(
+    "--simulator", metavar="SPEC", help="MemoryBench on policy: the model that plays the user in dialogues."
+)
+@click.option(
+    "--dialogues",
+    default=DEFAULTS.dialogues,
+    show_default=True,
+    help="MemoryBench: whose recorded dialogues are read where a data set has some of each memory system.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    default=DEFAULTS.batch,
+    show_default=True,
+    help="MemoryBench: dialogues of a step.",
+)
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Budget: prompt and output tokens.")
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Budget: wall time.")
 @click.option("--max-questions", type=click.IntRange(min=1), help="Budget: questions asked in this call.")
@@ -139,6 +163,10 @@ def run(
     context_tokens: int | None,
     answer_tokens: int | None,
     memorize: bool,
+    protocol: str,
+    simulator: str | None,
+    dialogues: str,
+    batch: int,
     max_tokens: int | None,
     max_seconds: float | None,
     max_questions: int | None,
@@ -157,9 +185,20 @@ def run(
     """
     settings = _settings(given, systems)
     size = ChunkSize(tokens=chunk_tokens) if chunk_tokens else None
-    samples = _load(
-        benchmark, Options(data=data, size=size, scorer=Scorer(scorer), memorize=memorize), answer_tokens
+    options = Options(
+        data=data,
+        size=size,
+        scorer=Scorer(scorer),
+        memorize=memorize,
+        protocol=Order(protocol),
+        dialogues=dialogues,
+        batch=batch,
     )
+    samples = _load(benchmark, options, answer_tokens)
+    if names and options.protocol is Order.ON_POLICY:
+        raise ConfigError(
+            "on policy a step needs the dialogues of those before it: use --limit, not --sample"
+        )
     plan = Plan(
         samples=chosen_samples(samples, names, limit, questions),
         systems=list(dict.fromkeys(systems)),
@@ -169,6 +208,7 @@ def run(
         seed=seed,
         config={
             "benchmark": benchmark,
+            "revision": _revision(benchmark, options),
             "data": data.name if data else None,
             "scorer": scorer,
             "judge": judge,
@@ -177,11 +217,15 @@ def run(
             "chunk_tokens": chunk_tokens,
             "answer_tokens": answer_tokens,
             "memorize": memorize,
+            **_protocol(benchmark, options, simulator),
             "questions": questions,
         },
         settings=settings,
         context_tokens=context_tokens,
         judge=judge,
+        simulator=simulator,
+        answer_tokens=answer_tokens,
+        size=size or ChunkSize(),
         calls_at_once=calls_at_once,
         concurrency=Concurrency(samples=samples_at_once, questions=questions_at_once),
         budget=Budget(tokens=max_tokens, seconds=max_seconds, questions=max_questions),
@@ -266,6 +310,29 @@ def systems_command(*, screen: Screen) -> None:
     """List the systems: ours, the baselines, and those of installed packages."""
     names = system_names()
     screen.answer({"systems": names}, "\n".join(names))
+
+
+def _protocol(benchmark: str, options: Options, simulator: str | None) -> dict[str, object]:
+    """What makes a run of MemoryBench another run.
+
+    Raises:
+        ConfigError: a protocol of MemoryBench for another benchmark.
+    """
+    if benchmark.partition(":")[0] != "memorybench":
+        if options.protocol is not Order.OFF_POLICY or simulator:
+            raise ConfigError(f"--protocol and --simulator go with memorybench:NAME, given {benchmark!r}")
+        return {}
+    return {
+        "protocol": options.protocol.value,
+        "simulator": simulator,
+        "dialogues": options.dialogues,
+        "batch": options.batch,
+    }
+
+
+def _revision(benchmark: str, options: Options) -> str | None:
+    published = benchmark.partition(":")[0] in benchmark_names()
+    return revision_of(benchmark, options) if published else None
 
 
 def _load(benchmark: str, options: Options, answer_tokens: int | None) -> list[Sample]:

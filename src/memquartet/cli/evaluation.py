@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from memquartet.cli.screen import Screen
 from memquartet.core.samples import Sample
 from memquartet.errors import ConfigError, WorldError
 from memquartet.evals.judging import ModelJudge
+from memquartet.evals.on_policy import OnPolicy, talks
 from memquartet.evals.quality_table import quality_rows
 from memquartet.evals.results import OVERALL, SystemResult
 from memquartet.evals.runner import Concurrency, evaluate, missing_samples
@@ -29,6 +32,7 @@ from memquartet.scoring.summary import Summary
 from memquartet.systems.living import settings_of
 from memquartet.systems.protocols import MemorySystem
 from memquartet.systems.registry import make_system
+from memquartet.text.chunking import ChunkSize
 
 CALLS = "calls.db"
 """The cache of model calls in a run's folder."""
@@ -51,6 +55,9 @@ class Plan:
     settings: Settings = field(default_factory=dict)
     context_tokens: int | None = None
     judge: str | None = None
+    simulator: str | None = None
+    answer_tokens: int | None = None
+    size: ChunkSize = field(default_factory=ChunkSize)
     calls_at_once: int | None = None
     concurrency: Concurrency = field(default_factory=Concurrency)
     budget: Budget = field(default_factory=Budget)
@@ -64,6 +71,7 @@ def carry_out(plan: Plan, screen: Screen) -> None:
         WorldError: questions are without an answer or a verdict; the folder keeps the rest.
         SystemExit: interrupted.
     """
+    _check_simulator(plan)
     if not plan.judge:
         _check_metrics(plan.samples)
         _warn_of_judges(plan.samples, screen)
@@ -94,6 +102,7 @@ async def _evaluate(plan: Plan, screen: Screen) -> list[SystemResult]:
     """Make models and systems, and evaluate with a bar for each system over its chunks and questions."""
     chat = make_model(plan.model, parallel=plan.calls_at_once)
     judge = make_model(plan.judge, parallel=plan.calls_at_once) if plan.judge else None
+    user = make_model(plan.simulator, parallel=plan.calls_at_once) if plan.simulator else None
     embedder = make_embedder(plan.embedder)
     try:
         with CallCache(plan.out / CALLS) as kept, screen.progress() as bar:
@@ -103,7 +112,9 @@ async def _evaluate(plan: Plan, screen: Screen) -> list[SystemResult]:
             for system in systems:
                 missing = missing_samples(plan.samples, system.name, plan.out)
                 chunks = system.name != "no_memory"
-                total = sum(len(s.questions) + (len(s.chunks) if chunks else 0) for s in missing)
+                total = sum(
+                    len(s.questions) + (len(s.chunks) if chunks else 0) + len(talks(s)) for s in missing
+                )
                 tasks[system.name] = bar.add_task(system.name, total=total)
             return await evaluate(
                 plan.samples,
@@ -111,15 +122,24 @@ async def _evaluate(plan: Plan, screen: Screen) -> list[SystemResult]:
                 out=plan.out,
                 seed=plan.seed,
                 config=plan.config,
+                command=shlex.join(["memquartet", *sys.argv[1:]]),
                 concurrency=plan.concurrency,
                 budget=plan.budget,
                 score_answer=judged_by(ModelJudge(model=CachedModel(judge, kept))) if judge else by_metric,
+                on_policy=OnPolicy(
+                    user=CachedModel(BudgetedModel(user, plan.budget), kept) if user else model,
+                    size=plan.size,
+                    answer_tokens=plan.answer_tokens,
+                    at_once=plan.concurrency.questions,
+                )
+                if any(map(talks, plan.samples))
+                else None,
                 on_progress=lambda system, _unit: bar.advance(tasks[system]),
             )
     finally:
-        await chat.aclose()
-        if judge:
-            await judge.aclose()
+        for one in (chat, judge, user):
+            if one:
+                await one.aclose()
 
 
 def _system(name: str, plan: Plan, model: ChatModel, embedder: Embedder) -> MemorySystem:
@@ -208,6 +228,19 @@ def _complain_of_unscored(results: Sequence[SystemResult], out: Path) -> None:
     if undecided := sum(row.score is None for row in rows):
         raise WorldError(
             f"{undecided} answers have no verdict of the judge (see `problem` in the .questions.jsonl files in {out})"
+        )
+
+
+def _check_simulator(plan: Plan) -> None:
+    """Refuse dialogues that nobody could take part in.
+
+    Raises:
+        ConfigError: a data set needs a model as its user, and none is given.
+    """
+    named = {task.dataset for sample in plan.samples for task in talks(sample)}
+    if not plan.simulator and (unscored := sorted(one for one in named if not one.startswith("Locomo"))):
+        raise ConfigError(
+            f"on policy a model plays the user of {', '.join(unscored[:5])}: name one by --simulator SPEC"
         )
 
 

@@ -1,6 +1,7 @@
 """Running systems over samples: concurrent, resumable, nothing scored that was not answered.
 
-A run is a folder: `run.json` (what is run: samples, systems with their settings, seed, config), `SYSTEM.jsonl` (a
+A run is a folder: `run.json` (what is run: samples, systems with their settings, seed, config, a hash of the prompts, and
+the versions and commands that ran it), `SYSTEM.jsonl` (a
 transcript a sample, appended when its episode is over), `SYSTEM.questions.jsonl` (a line a question with its score)
 and `results.json`. Starting the same run again goes on where it stopped: samples that are finished are not touched,
 of the others only the questions without an answer are asked. With a `CachedModel` also the calls of samples that
@@ -25,6 +26,8 @@ from memquartet.core.trajectory import Answer, Episode, Failure
 from memquartet.errors import BudgetError, ConfigError, MemquartetError
 from memquartet.evals.files import disk, read_json, write_json
 from memquartet.evals.memory_quality import check_truth
+from memquartet.evals.on_policy import OnPolicy
+from memquartet.evals.provenance import made_with, prompts_hash
 from memquartet.evals.results import QUESTIONS_SUFFIX, SystemResult, write_questions
 from memquartet.evals.scores import ScoreAnswer, by_metric, system_result
 from memquartet.llm.budget import Budget
@@ -36,7 +39,7 @@ from memquartet.systems.protocols import MemorySystem
 
 T = TypeVar("T")
 ReportProgress = Callable[[str, str], None]
-"""Called with the system's name and "chunk" or "question" after each finished unit of work."""
+"""Called with the system's name and "chunk", "dialogue" or "question" after each finished unit of work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +73,11 @@ async def evaluate(
     out: Path,
     seed: int = 0,
     config: Mapping[str, object],
+    command: str = "",
     concurrency: Concurrency | None = None,
     budget: Budget | None = None,
     score_answer: ScoreAnswer = by_metric,
+    on_policy: OnPolicy | None = None,
     on_progress: ReportProgress = lambda _system, _unit: None,
 ) -> list[SystemResult]:
     """Run every system over every sample and score the answers.
@@ -85,10 +90,12 @@ async def evaluate(
         out: the run's folder; made if missing.
         seed: of every episode.
         config: what else makes this run this run (model, dataset, revision); compared when a run is resumed.
+        command: how the run was started; written down with the versions, and not compared.
         concurrency: bounds for what runs at the same time.
         budget: what may be spent now; what is over it stays unanswered until a later run.
         score_answer: how an answer is scored; by the sample's metric unless a judge is needed.
-        on_progress: told about every finished chunk and question.
+        on_policy: lets each system talk before it is asked, where the samples want that.
+        on_progress: told about every finished chunk, dialogue and question.
 
     Raises:
         ConfigError: ids that repeat, or the folder holds another run.
@@ -98,7 +105,8 @@ async def evaluate(
     _check_ids(samples)
     check_truth(samples)
     concurrency = concurrency or Concurrency()
-    _claim(out, samples, systems, {"seed": seed, **config})
+    config = {"seed": seed, "prompts_hash": prompts_hash(), **config}
+    _claim(out, samples, systems, config, made_with(command))
     run = _Run(
         out=out,
         seed=seed,
@@ -109,13 +117,20 @@ async def evaluate(
     )
     results = []
     for system in systems:
-        episodes = await _run_system(system, samples, run)
+        lessons = await _lessons(system, samples, on_policy, run)
+        episodes = await _run_system(system, [sample for sample, failure in lessons if not failure], run)
+        episodes |= {
+            sample.sample_id: _never_asked(system, sample, failure, seed)
+            for sample, failure in lessons
+            if failure and not _complete(episodes.get(sample.sample_id), sample)
+        }
+        read = [sample for sample, _ in lessons]
         result = await system_result(
-            system.name, settings_of(system), samples, episodes, score_answer, concurrency.questions
+            system.name, settings_of(system), read, episodes, score_answer, concurrency.questions
         )
         write_questions(out / f"{system.name}{QUESTIONS_SUFFIX}", result.questions)
         results.append(result)
-        _write_results(out, result, {"seed": seed, **config}, samples)
+        _write_results(out, result, config, samples)
     return results
 
 
@@ -123,6 +138,31 @@ def missing_samples(samples: Sequence[Sample], system: str, out: Path) -> list[S
     """The samples of a run that a system has not finished yet."""
     lived = _episodes(out / f"{system}.jsonl")
     return [sample for sample in samples if not _complete(lived.get(sample.sample_id), sample)]
+
+
+async def _lessons(
+    system: MemorySystem, samples: Sequence[Sample], on_policy: OnPolicy | None, run: _Run
+) -> list[tuple[Sample, Failure | None]]:
+    """What the system reads: the samples, with the dialogues that it holds where it talks first."""
+    if on_policy is None:
+        return [(sample, None) for sample in samples]
+    return await on_policy.lessons(
+        system,
+        samples,
+        out=run.out,
+        seed=run.seed,
+        on_dialogue=lambda: run.on_progress(system.name, "dialogue"),
+    )
+
+
+def _never_asked(system: MemorySystem, sample: Sample, failure: Failure, seed: int) -> Episode:
+    return Episode(
+        sample_id=sample.sample_id,
+        system=system.name,
+        steps=(),
+        answers=tuple(unanswered(question, failure) for question in sample.questions),
+        seed=seed,
+    )
 
 
 async def _run_system(system: MemorySystem, samples: Sequence[Sample], run: _Run) -> dict[str, Episode]:
@@ -237,9 +277,16 @@ def fingerprint(samples: Sequence[Sample]) -> str:
 
 
 def _claim(
-    out: Path, samples: Sequence[Sample], systems: Sequence[MemorySystem], config: Mapping[str, object]
+    out: Path,
+    samples: Sequence[Sample],
+    systems: Sequence[MemorySystem],
+    config: Mapping[str, object],
+    call: Mapping[str, str],
 ) -> None:
-    """Write what this run is, or check that the folder holds the same one; new systems may join it."""
+    """Write what this run is, or check that the folder holds the same one; new systems may join it.
+
+    `calls` lists with what and how the run was started and gone on with, each way once.
+    """
     path = out / "run.json"
     wanted: dict[str, object] = _plain(
         {
@@ -250,8 +297,9 @@ def _claim(
     )
     settings: dict[str, object] = _plain({system.name: settings_of(system) for system in systems})
     found = read_json(path) if path.exists() else {**wanted, "systems": {}}
-    known = found.pop("systems", {})
+    known, calls = found.pop("systems", {}), found.pop("calls", [])
     known = known if isinstance(known, dict) else {}
+    calls = calls if isinstance(calls, list) else []
     differing = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
     differing += [
         f"settings of {name}" for name in settings if known.get(name, settings[name]) != settings[name]
@@ -260,7 +308,8 @@ def _claim(
         raise ConfigError(
             f"{out} holds a run with other settings ({', '.join(differing)}): choose another --out, or delete the folder"
         )
-    write_json(path, {**wanted, "systems": {**known, **settings}})
+    calls = calls if call in calls else [*calls, dict(call)]
+    write_json(path, {**wanted, "systems": {**known, **settings}, "calls": calls})
 
 
 def _plain(value: Mapping[str, object]) -> dict[str, object]:

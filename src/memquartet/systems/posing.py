@@ -38,11 +38,16 @@ class Posing:
         )
 
     def pose(self, question: Question) -> Question:
-        """The question with its instructions: those of its family, or a system message of its own."""
+        """The question with its instructions: those of its family, or a system message of its own.
+
+        In a dialogue `extra["said"]` holds what was said after the question, a text for each turn.
+        """
         if self.family is not None:
             return replace(question, text=query_prompt(self.family, question.text))
         date = f"{question.time:%Y-%m-%d %H:%M}" if self.dated and question.time else ""
-        parts = (question.extra.get("system"), f"Today is {date}." if date else "", question.text)
+        parts = [question.extra.get("system"), f"Today is {date}." if date else "", question.text]
+        said = question.extra.get("said")
+        parts += said if isinstance(said, tuple) else ()
         return replace(question, text="\n\n".join(str(part) for part in parts if part))
 
     def limit(self, question: Question) -> int | None:

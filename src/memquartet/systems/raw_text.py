@@ -20,7 +20,7 @@ class Unit(StrEnum):
     """What is stored and retrieved as one piece."""
 
     AUTO = "auto"
-    """Chunks for MemoryAgentBench, whose protocol retrieves chunks, and lines for everything else."""
+    """Chunks for MemoryAgentBench and MemoryBench, which retrieve chunks and dialogues, and lines for everything else."""
     CHUNK = "chunk"
     """The sample's chunks, as they are."""
     LINE = "line"
@@ -30,7 +30,7 @@ class Unit(StrEnum):
         """The unit for a sample; never AUTO."""
         if self is not Unit.AUTO:
             return self
-        return Unit.CHUNK if sample.source.startswith("memoryagentbench") else Unit.LINE
+        return Unit.CHUNK if sample.source.startswith(("memoryagentbench", "memorybench")) else Unit.LINE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

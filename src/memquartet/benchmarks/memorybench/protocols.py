@@ -1,6 +1,8 @@
-"""In which order MemoryBench feeds dialogues and asks questions, as plans of steps.
+"""In which order MemoryBench feeds dialogues and asks questions, as plans of steps and as samples.
 
-A plan is data: a runner takes its steps one by one with one memory. Rules: THUIR/MemoryBench at 9a33aae9,
+A plan is data: a runner takes its steps one by one with one memory. `protocol_samples` says the same in samples: what is
+asked after a step is a sample of its own, whose chunks are all that was read until then. Reading them again makes the
+calls that the sample of the step before made, in the same words, so that a cache of calls answers them. Rules: THUIR/MemoryBench at 9a33aae9,
 `src/off-policy.py`, `stepwise_off-policy.py`, `on-policy.py`, `train_performance.py`.
 """
 
@@ -14,6 +16,7 @@ from itertools import chain
 
 from memquartet.benchmarks.memorybench.loading import MemoryBenchDataset
 from memquartet.benchmarks.memorybench.records import Task, dialog_chunks
+from memquartet.core.messages import Message
 from memquartet.core.samples import Chunk, Sample
 from memquartet.errors import ConfigError
 from memquartet.text.chunking import ChunkSize
@@ -147,6 +150,72 @@ def off_policy_samples(
         for name, tasks in asked.items()
         if tasks
     ]
+
+
+def protocol_samples(
+    order: Order,
+    datasets: Sequence[MemoryBenchDataset],
+    size: ChunkSize,
+    *,
+    metric: str = "memorybench_official",
+    system: str = "",
+    batch: int = BATCH,
+) -> list[Sample]:
+    """Any protocol as samples; stepwise and on policy one for each step, numbered in `sample_id` (see `step_of`).
+
+    On policy nobody has spoken yet: the chunks are the corpora alone, and what the system is to talk about before it is
+    asked is in `extra` ("talk", tasks); whoever runs it adds the dialogues of this step and of those before.
+
+    Args:
+        order: the protocol.
+        datasets: of a domain or task, or a single one.
+        size: of the chunks of dialogues.
+        metric: see `off_policy_samples`.
+        system: whose recorded dialogues are fed, where a data set has one for each memory system.
+        batch: dialogues of a step.
+
+    Raises:
+        ConfigError: no data sets, or a batch below 1.
+    """
+    if order in (Order.OFF_POLICY, Order.TRAIN_PERFORMANCE):
+        return off_policy_samples(datasets, size, metric=metric, order=order, system=system)
+    named = "+".join(dataset.name for dataset in datasets)
+    read = [chunk for dataset in datasets for chunk in dataset.corpus]
+    samples = []
+    for number, step in enumerate(plan(order, datasets, system=system, batch=batch)):
+        read += _chunks(step.store, system, size)
+        samples.append(
+            Sample(
+                sample_id=f"{order.value}:{named}:{number:02}",
+                chunks=_numbered(read),
+                questions=tuple(task.question() for task in step.ask),
+                source="memorybench",
+                metric=metric,
+                extra={
+                    "judge": "memorybench",
+                    "order": order.value,
+                    "retrieved": RETRIEVED,
+                    **({"talk": step.talk} if step.talk else {}),
+                },
+            )
+        )
+    return samples
+
+
+def step_of(sample_id: str) -> int | None:
+    """The number of the step after which a sample is asked, from 0; None where the protocol has no steps."""
+    order, _, rest = sample_id.partition(":")
+    number = rest.rpartition(":")[2]
+    stepped = order in (Order.STEPWISE, Order.ON_POLICY) and number.isdecimal()
+    return int(number) if stepped else None
+
+
+def after_dialogues(
+    sample: Sample, held: Sequence[tuple[Task, Sequence[Message]]], size: ChunkSize
+) -> Sample:
+    """The sample, having also read these dialogues."""
+    spoken = [chunk for task, messages in held for chunk in dialog_chunks(task, messages, size)]
+    return replace(sample, chunks=_numbered((*sample.chunks, *spoken)))
 
 
 def _chunks(tasks: Sequence[Task], system: str, size: ChunkSize) -> Iterator[Chunk]:
