@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from memquartet.core.trajectory import Role
 from memquartet.errors import InputError
-from memquartet.training.curves import curve_chart
+from memquartet.training.curves import curve_chart, stacked_chart
 from memquartet.training.records import RunRecord, read_run
 from memquartet.training.report import training_report
 
@@ -184,3 +184,47 @@ def test_every_curve_stays_in_its_picture(values: list[float]) -> None:
         x, y = map(float, point.split(","))
         assert 56 <= x <= 408
         assert 12 <= y <= 180
+
+
+def test_calls_stand_by_role_with_their_place_state_and_reward(tmp_path: Path) -> None:
+    shutil.copytree(RECORDED, tmp_path / "run")
+    episode = {"input": "in", "sample_id": "world-7", "outcome": 0.5}
+    made: list[dict[str, object]] = [
+        {"role": "answerer", "unit": "question q1", "status": "ok", "own_reward": 0.75, "output": "Oslo"},
+        {"role": "extractor", "unit": "chunk 3", "status": "invalid", "own_reward": None, "output": "{"},
+    ]
+    lines = [json.dumps({**episode, **call, "uid": f"u_0_{at}"}) for at, call in enumerate(made)]
+    for step in (0, 3):
+        (tmp_path / "run" / "validation" / f"{step}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    text = shown(read_run(tmp_path / "run"))
+    side = "extractor chunk 3, invalid in { answerer question q1, ok, reward 0.75 in Oslo"
+    assert f"world-7 (outcome 0.50 → 0.50) Step 0 outcome 0.50 {side} Step 3 outcome 0.50 {side}" in text
+
+
+def test_a_steps_seconds_are_stacked_with_the_environment_among_them(tmp_path: Path) -> None:
+    parts = {"timing_s/step": 4.0, "timing_s/gen": 2.5, "timing/rollout": 2.0, "timing/environment": 0.5}
+    log(tmp_path, 1, (1, {**parts, "environment/share": 0.125}), (2, parts))
+    text = shown(read_run(tmp_path))
+    assert "Seconds of a step" in text
+    assert "step 1, environment: 0.5" in text
+    assert "Share of the environment wall: 0.125 at step 1" in text
+
+
+@given(
+    st.dictionaries(
+        st.integers(0, 500), st.lists(st.floats(0, 1e6), min_size=3, max_size=3), min_size=1, max_size=60
+    )
+)
+def test_every_bar_stays_in_its_picture(seconds: dict[int, list[float]]) -> None:
+    series = {str(part): [(step, seconds[step][part]) for step in sorted(seconds)] for part in range(3)}
+    chart = stacked_chart("c", series)
+    for bar in chart.split("<rect")[1:]:
+        x, y, width, height = (
+            float(bar.split(f'{name}="')[1].split('"')[0]) for name in ("x", "y", "width", "height")
+        )
+        assert 55.9 <= x <= x + width <= 408.2
+        assert 11.9 <= y <= y + height <= 180.2
+
+
+def test_a_chart_of_nothing_is_left_out() -> None:
+    assert stacked_chart("c", {"a": [(1, 0.0)], "b": []}) == ""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from memquartet.core.samples import Chunk
 from memquartet.core.trajectory import Role
+from memquartet.training.clock import EpisodeTime
 from memquartet.training.dataset import Split
 from memquartet.training.tiny import tiny_samples
 
@@ -54,7 +56,7 @@ async def test_garbage_in_every_role_is_rewarded_at_the_floor_and_trained_on(tau
     outputs = await run(loop(WordsClient(tokenizer, "\x01\x02 }{ ]["), tokenizer), SAMPLE)
     assert all(set(o.response_mask) == {1} for o in outputs)
     assert all(math.isfinite(o.own_reward) for o in outputs)
-    assert [o.own_reward for o in outputs if o.role == Role.EXTRACTOR] == [0.0, 0.0]
+    assert {o.own_reward for o in outputs if o.role == Role.EXTRACTOR} == {0.0}
 
 
 async def test_a_server_that_dies_masks_the_session(taught: Path) -> None:
@@ -65,6 +67,38 @@ async def test_a_server_that_dies_masks_the_session(taught: Path) -> None:
         assert outputs
         assert all(set(o.response_mask) == {0} for o in outputs)
         assert all(o.extra_fields["max_global_steps"] == 3 for o in outputs)
+
+
+async def test_an_episode_whose_reward_is_no_number_is_masked_and_counted(
+    taught: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memquartet.rewards.outcome.score", lambda *_: math.nan)
+    sampler, tokenizer = load(taught)
+    outputs = await run(loop(SamplerClient(sampler), tokenizer), SAMPLE)
+    assert all(set(o.response_mask) == {0} for o in outputs)
+    assert outputs[0].extra_fields["reward_extra_info"]["unrewarded"] == 1.0
+    assert "outcome" not in outputs[0].extra_fields["reward_extra_info"]
+
+
+async def test_a_validation_episode_says_who_made_its_calls(taught: Path) -> None:
+    sampler, tokenizer = load(taught)
+    agent = loop(SamplerClient(sampler), tokenizer)
+    outputs = await run(agent, SAMPLE, split=Split.VALIDATION)
+    told = json.loads(outputs[0].extra_fields["reward_extra_info"]["calls"])
+    assert [call["role"] for call in told] == [o.role for o in outputs]
+    assert told[0]["unit"] == "chunk 0"
+    assert told[-1]["unit"] == f"question {SAMPLE.questions[-1].question_id}"
+    assert {call["sample_id"] for call in told} == {SAMPLE.sample_id}
+    trained = await run(agent, SAMPLE)
+    assert "calls" not in trained[0].extra_fields["reward_extra_info"]
+
+
+async def test_an_episodes_own_time_is_what_no_model_call_takes(taught: Path) -> None:
+    sampler, tokenizer = load(taught)
+    outputs = await run(loop(SamplerClient(sampler), tokenizer), SAMPLE)
+    time = EpisodeTime(**outputs[0].extra_fields["time"])
+    assert 0 < time.environment < time.seconds
+    assert time.cpu_start < time.cpu_end
 
 
 async def test_a_validation_session_without_a_server_is_not_measured(taught: Path) -> None:

@@ -6,7 +6,9 @@ puts its own back when it is turned into columns, and adds the columns `adv_grou
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
@@ -21,9 +23,10 @@ from verl.experimental.agent_loop.agent_loop import (
 
 from memquartet.agents.base import derive_seed
 from memquartet.errors import ModelServerError
+from memquartet.training.clock import EpisodeTime
 from memquartet.training.dataset import AGENT_NAME, Split, decode_sample
 from memquartet.training.episodes import live
-from memquartet.training.metrics import episode_measures
+from memquartet.training.metrics import CALLS, episode_measures, told_calls
 from memquartet.training.policy import ChatTokens, Generate, PolicyModel, SamplingParams, TokenReply
 from memquartet.training.rows import Row
 from memquartet.training.settings import TrainingSettings
@@ -60,18 +63,26 @@ class MemoryAgentLoop(AgentLoopBase):
 
         A validation episode that the world spoiled hands in nothing, so that it is not measured as a zero.
         """
+        cpu_start = time.thread_time()
         sample = decode_sample(row["extra_info"]["sample"])
         server = _Server(self.server_manager, step=row["global_steps"])
         policy = self._policy(server.generate, sampling_params)
         seed = derive_seed(self._settings.seed, sample.sample_id, row["global_steps"], row["session_id"])
         lived = await live(sample, policy, self._settings, seed=seed, filler=self.tokenizer.eos_token_id)
-        if lived.spoiled and row["extra_info"].get("split") == Split.VALIDATION:
+        validating = row["extra_info"].get("split") == Split.VALIDATION
+        if lived.spoiled and validating:
             return []
         shared = {
             **server.extra_fields,
             "turn_scores": [],
             "tool_rewards": [],
-            "reward_extra_info": episode_measures(lived, policy.use),
+            "reward_extra_info": {
+                **episode_measures(lived, policy.use),
+                **({CALLS: told_calls(lived)} if validating else {}),
+            },
+            "time": asdict(
+                EpisodeTime.of(seconds=lived.seconds, environment=lived.environment, cpu_start=cpu_start)
+            ),
         }
         return [self._output(r, shared, turns=len(lived.rows)) for r in lived.rows]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 COLOURS = 8
 Series = Mapping[str, Sequence[tuple[int, float]]]
@@ -20,29 +22,86 @@ def curve_chart(title: str, series: Series, *, note: str = "") -> str:
     shown = {label: points for label, points in series.items() if points}
     if not shown:
         return ""
-    low_x, high_x = _bounds([step for points in shown.values() for step, _ in points])
     values = [value for points in shown.values() for _, value in points]
-    ticks = _ticks(*_bounds([*values, 0.0] if min(values) >= 0 else values))
-    low_y, high_y = ticks[0], ticks[-1]
+    axes = _Axes.over(_steps(shown), [*values, 0.0] if min(values) >= 0 else values)
+    curves = (
+        _curve([axes.place(*point) for point in points], points, at)
+        for at, points in enumerate(shown.values())
+    )
+    return _figure(title, axes.drawn() + "".join(curves), shown, note)
 
-    def place(step: float, value: float) -> tuple[float, float]:
-        across = (step - low_x) / (high_x - low_x)
-        up = (value - low_y) / (high_y - low_y)
+
+def stacked_chart(title: str, series: Series, *, note: str = "") -> str:
+    """A figure with one bar a step, made of what each label adds; values are not negative."""
+    shown = {label: points for label, points in series.items() if any(value > 0 for _, value in points)}
+    if not shown:
+        return ""
+    steps = sorted(set(_steps(shown)))
+    by_step = {label: dict(points) for label, points in shown.items()}
+    sums = [math.fsum(points.get(step, 0.0) for points in by_step.values()) for step in steps]
+    # Half a step of room on each side, where the first and the last bar stand.
+    gap = min((after - before for before, after in pairwise(steps)), default=1)
+    axes = _Axes.over([steps[0] - gap / 2, steps[-1] + gap / 2], [0.0, *sums], marks=steps)
+    bars = []
+    for step in steps:
+        below = 0.0
+        left, right = axes.place(step - 0.42 * gap, 0.0)[0], axes.place(step + 0.42 * gap, 0.0)[0]
+        for at, (label, points) in enumerate(by_step.items()):
+            value = points.get(step, 0.0)
+            top, bottom = axes.place(step, below + value)[1], axes.place(step, below)[1]
+            below += value
+            bars.append(
+                f'<rect class="dot c{at % COLOURS}" x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}"'
+                f' height="{bottom - top:.1f}"><title>step {step}, {escape(label)}: {number(value)}</title></rect>'
+            )
+    return _figure(title, axes.drawn() + "".join(bars), shown, note)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Axes:
+    """Where a step and a value stand in the picture; `marks` are the steps that are written below."""
+
+    x: tuple[float, float]
+    ticks: Sequence[float]
+    marks: Sequence[int]
+
+    @classmethod
+    def over(cls, across: Sequence[float], up: Sequence[float], marks: Sequence[int] = ()) -> _Axes:
+        low, high = _bounds(across)
+        first, last = (marks[0], marks[-1]) if marks else (round(low), round(high))
+        middle = round((first + last) / 2)
+        return cls(
+            x=(low, high), ticks=_ticks(*_bounds(up)), marks=list(dict.fromkeys((first, middle, last)))
+        )
+
+    def place(self, step: float, value: float) -> tuple[float, float]:
+        low, high = self.x
+        across = (step - low) / (high - low)
+        up = (value - self.ticks[0]) / (self.ticks[-1] - self.ticks[0])
         return (
             _LEFT + across * (_WIDTH - _LEFT - _RIGHT),
             _HEIGHT - _BOTTOM - up * (_HEIGHT - _BOTTOM - _TOP),
         )
 
-    parts = []
-    for value in ticks:
-        _, y = place(low_x, value)
-        parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - _RIGHT}" y2="{y:.1f}"/>')
-        parts.append(_text(_LEFT - 6, y, number(value), "end"))
-    for step in dict.fromkeys((low_x, round((low_x + high_x) / 2), high_x)):
-        x, _ = place(step, low_y)
-        parts.append(_text(x, _HEIGHT - 12, f"{step:,.0f}", "middle"))
-    for at, points in enumerate(shown.values()):
-        parts.append(_curve([place(*point) for point in points], points, at))
+    def drawn(self) -> str:
+        parts = []
+        for value in self.ticks:
+            _, y = self.place(self.x[0], value)
+            parts.append(
+                f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - _RIGHT}" y2="{y:.1f}"/>'
+            )
+            parts.append(_text(_LEFT - 6, y, number(value), "end"))
+        for step in self.marks:
+            x, _ = self.place(step, self.ticks[0])
+            parts.append(_text(x, _HEIGHT - 12, f"{step:,.0f}", "middle"))
+        return "".join(parts)
+
+
+def _steps(series: Series) -> list[int]:
+    return [step for points in series.values() for step, _ in points]
+
+
+def _figure(title: str, drawn: str, shown: Series, note: str) -> str:
     told = "; ".join(
         f"{label}: {number(points[0][1])} at step {points[0][0]}, {number(points[-1][1])} at step {points[-1][0]}"
         for label, points in shown.items()
@@ -55,7 +114,7 @@ def curve_chart(title: str, series: Series, *, note: str = "") -> str:
     return (
         f"<figure><figcaption>{escape(title)}</figcaption>"
         f'<svg role="img" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}">'
-        f"<title>{escape(title)}</title><desc>{escape(told)}</desc>{''.join(parts)}</svg>"
+        f"<title>{escape(title)}</title><desc>{escape(told)}</desc>{drawn}</svg>"
         f'<ul class="legend">{legend}</ul>{below}</figure>'
     )
 

@@ -155,13 +155,14 @@ def _places(out: Path | None) -> list[str]:
 
 
 def _loggers(out: Path | None) -> Mapping[str, str]:
-    """Where verl's loggers `file` and `tensorboard` write; they take it from the environment only."""
+    """Where the loggers `file`, `tensorboard` and `wandb` write; they take it from the environment only."""
     if out is None:
         return {}
     folder = out.resolve()
     return {
         "VERL_FILE_LOGGER_PATH": str(folder / f"{METRICS}-{_next_number(out)}.jsonl"),
         "TENSORBOARD_DIR": str(folder / "tensorboard"),
+        "WANDB_DIR": str(folder),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,9 @@ from statistics import fmean, stdev
 
 from memquartet.training.episodes import Lived
 from memquartet.training.policy import PolicyUse
+
+CALLS = "calls"
+"""The name under which a validation episode carries `told_calls` to the trainer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +69,49 @@ def episode_measures(lived: Lived, use: PolicyUse) -> dict[str, float]:
         **lived.reward.by_role(),
         "turns": float(len(lived.rows)),
         "seconds": lived.seconds,
+        "environment_seconds": lived.environment,
+        "unrewarded": float(bool(lived.error)),
         "prompts_cut": float(use.prompts_cut),
         "tokens_cut": float(use.tokens_cut),
     }
 
 
-def episode_metrics(episodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def told_calls(lived: Lived) -> str:
+    """Who made each call of an episode, about what, and how it went: a JSON list in the order of its rows."""
+    return json.dumps(
+        [
+            {
+                "role": row.role,
+                "sample_id": lived.episode.sample_id,
+                "unit": row.unit,
+                "status": row.status,
+                "own_reward": None if row.masked else row.reward,
+            }
+            for row in lived.rows
+        ]
+    )
+
+
+def call_columns(keys: Sequence[str], told: Sequence[str | None]) -> dict[str, list[object]]:
+    """Columns for verl's dump of validation calls.
+
+    Args:
+        keys: verl's, PROMPT_SESSION_NUMBER, one for each call.
+        told: `told_calls` of the call's episode, None where it left none.
+    """
+    found = [
+        {} if calls is None else json.loads(calls)[int(key.rpartition("_")[2])]
+        for key, calls in zip(keys, told, strict=True)
+    ]
+    names = dict.fromkeys(name for call in found for name in call)
+    return {name: [call.get(name) for call in found] for name in names}
+
+
+def episode_metrics(episodes: Sequence[Mapping[str, float | str]]) -> dict[str, float]:
     """Means over a batch's episodes of what `episode_measures` gave; what a role measures is left to its rows."""
     values: defaultdict[str, list[float]] = defaultdict(list)
     for measures in episodes:
         for name, value in measures.items():
-            if "/" not in name:
+            if "/" not in name and isinstance(value, float):
                 values[name].append(value)
     return {f"episode/{name}_mean": fmean(found) for name, found in sorted(values.items())}

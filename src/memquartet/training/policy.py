@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from memquartet.core.messages import Message
 from memquartet.errors import ModelServerError
 from memquartet.llm.protocols import ChatRequest, Completion
+from memquartet.training.clock import CallClock
 
 SamplingParams = Mapping[str, object]
 """By vLLM's names: temperature, top_p, top_k, max_tokens, seed, …"""
@@ -44,14 +45,19 @@ class ChatTokens:
         """
         self._tokenizer = tokenizer
         self._template = dict(template or {})
+        # Agents ask whether a prompt fits and then send it.
+        self._last: tuple[Sequence[Message], tuple[int, ...]] | None = None
 
     def encode(self, messages: Sequence[Message]) -> tuple[int, ...]:
         """The prompt's ids, ending with the cue to reply."""
+        if self._last is not None and self._last[0] == messages:
+            return self._last[1]
         chat = [{"role": m.speaker.value, "content": m.content} for m in messages]
         ids = self._tokenizer.apply_chat_template(  # type: ignore[attr-defined]  # typed object: no stubs
             chat, add_generation_prompt=True, tokenize=True, return_dict=False, **self._template
         )
-        return tuple(ids)
+        self._last = (messages, tuple(ids))
+        return self._last[1]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of an output, without special tokens."""
@@ -85,6 +91,11 @@ class PolicyModel:
     timeout: float = 600.0
     name: str = "policy"
     use: PolicyUse = field(default_factory=PolicyUse)
+    clock: CallClock = field(default_factory=CallClock)
+
+    @property
+    def prompts(self) -> None:
+        """The run's settings choose them."""
 
     def fits(self, messages: Sequence[Message]) -> bool:
         """Whether a prompt is within the window."""
@@ -103,7 +114,8 @@ class PolicyModel:
             sampling["seed"] = request.sampling.seed
         try:
             async with asyncio.timeout(self.timeout):
-                reply = await self.generate(prompt, sampling)
+                with self.clock.call():
+                    reply = await self.generate(prompt, sampling)
         except TimeoutError:
             raise ModelServerError(f"{self.name}: no reply within {self.timeout:g} s") from None
         if not reply.token_ids or reply.stop_reason in ("abort", "aborted"):

@@ -30,10 +30,17 @@ Metrics = Mapping[int, Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One model call of a validation episode, as verl dumped it."""
+    """One model call of a validation episode, as it was dumped; what a run did not note is empty or None.
+
+    `unit` is what the call was about, "chunk 3" or "question q1". `reward` is the call's own.
+    """
 
     input: str
     output: str
+    role: str = ""
+    unit: str = ""
+    status: str = ""
+    reward: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +49,7 @@ class Transcript:
 
     calls: Sequence[Call]
     outcome: float | None
+    sample_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,14 +150,37 @@ def _read_transcripts(file: Path) -> list[Transcript]:
     """Episodes in the order of the file; calls of one episode share the beginning of their `uid`."""
     calls: dict[str, list[Call]] = {}
     outcomes: dict[str, float | None] = {}
+    samples: dict[str, str] = {}
     for number, value in _objects(file):
         if not isinstance(value.get("input"), str) or not isinstance(value.get("output"), str):
             raise InputError(f"{file}:{number}: expected the texts 'input' and 'output' as verl dumps them")
         episode = str(value.get("uid", number)).rpartition("_")[0] or str(number)
-        calls.setdefault(episode, []).append(Call(input=str(value["input"]), output=str(value["output"])))
-        outcome = value.get("outcome")
-        outcomes[episode] = float(outcome) if isinstance(outcome, int | float) else None
-    return [Transcript(calls=said, outcome=outcomes[episode]) for episode, said in calls.items()]
+        calls.setdefault(episode, []).append(_call(value))
+        outcomes[episode] = _number(value.get("outcome"))
+        samples[episode] = _text(value.get("sample_id"))
+    return [
+        Transcript(calls=said, outcome=outcomes[episode], sample_id=samples[episode])
+        for episode, said in calls.items()
+    ]
+
+
+def _call(value: Mapping[str, object]) -> Call:
+    return Call(
+        input=_text(value["input"]),
+        output=_text(value["output"]),
+        role=_text(value.get("role")),
+        unit=_text(value.get("unit")),
+        status=_text(value.get("status")),
+        reward=_number(value.get("own_reward")),
+    )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _objects(file: Path, *, whole: bool = False) -> Iterator[tuple[int, Mapping[str, object]]]:

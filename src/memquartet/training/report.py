@@ -14,14 +14,25 @@ from statistics import fmean
 from string import Template
 
 from memquartet.core.trajectory import Role
-from memquartet.training.curves import COLOURS, Series, curve_chart, number
-from memquartet.training.records import Metrics, RunRecord, Transcript
+from memquartet.training.curves import COLOURS, Series, curve_chart, number, stacked_chart
+from memquartet.training.records import Call, Metrics, RunRecord, Transcript
 
 EPISODES = 6
 """Sample episodes shown, the first of the validation file."""
 _MAX_TEXT = 4_000
 _VALIDATION = re.compile(r"val-\w+/(?P<source>.+)/outcome/mean@\d+")
 _PART_SECONDS = "timing_s/"
+_SPLIT = "timing/"
+_SPLIT_ORDER = (
+    "rollout",
+    "environment",
+    "log_prob",
+    "advantage",
+    "update",
+    "weights_sync",
+    "checkpoint",
+    "other",
+)
 _BESIDE = "testing"
 """The part that verl's time of a step leaves out."""
 
@@ -128,9 +139,31 @@ def _seconds(metrics: Metrics) -> str:
     return _section(
         "Seconds by part",
         [
-            curve_chart("Seconds", {part: series[part] for part in largest[:COLOURS]}),
+            _split(metrics) or curve_chart("Seconds", {part: series[part] for part in largest[:COLOURS]}),
+            curve_chart(
+                "Share of the environment",
+                _named(metrics, {"wall": "environment/share", "CPU": "environment/cpu_share"}),
+                note="Of the step's time. Wall: parts of episodes without a model call under way. CPU: the busiest"
+                " worker's thread, with verl's own work in it.",
+            ),
             _table(caption, ("part", "seconds", "share"), rows),
         ],
+    )
+
+
+def _split(metrics: Metrics) -> str:
+    """A step's seconds as bars, by the parts that add up to it."""
+    names = {
+        name.removeprefix(_SPLIT): name
+        for values in metrics.values()
+        for name in values
+        if name.startswith(_SPLIT)
+    }
+    parts = [*(part for part in _SPLIT_ORDER if part in names), *sorted(names.keys() - set(_SPLIT_ORDER))]
+    return stacked_chart(
+        "Seconds of a step",
+        {part.replace("_", " "): _points(metrics, names[part]) for part in parts},
+        note="The environment is parsing, prompts, memory, retrieval and rewards. Validation is not in it.",
     )
 
 
@@ -193,27 +226,40 @@ def _episodes(transcripts: Mapping[int, Sequence[Transcript]]) -> str:
 
 
 def _key(transcript: Transcript) -> str:
-    """What an episode is known by across steps: its first prompt, read before anything is remembered."""
-    return transcript.calls[0].input
+    """What an episode is known by across steps: its sample, or else its first prompt."""
+    return transcript.sample_id or transcript.calls[0].input
 
 
 def _episode(before: Transcript, after: Transcript | None, first: int, last: int) -> str:
     outcome = f"outcome {_outcome(before)}" + (f" → {_outcome(after)}" if after else "")
-    head = " ".join(_key(before).split())[:140]
+    head = " ".join(_key(before).split())[:140] + ("" if before.sample_id else "…")
     sides = _side(f"Step {first}", before) + (_side(f"Step {last}", after) if after else "")
     return (
-        f'<details><summary>{escape(head)}… <span class="soft">({outcome})</span></summary>'
+        f'<details><summary>{escape(head)} <span class="soft">({outcome})</span></summary>'
         f'<div class="sides">{sides}</div></details>'
     )
 
 
 def _side(title: str, transcript: Transcript) -> str:
-    calls = "".join(
-        f"<li><details><summary class=soft>prompt</summary><pre>{escape(_cut(call.input))}</pre></details>"
-        f"<pre>{escape(_cut(call.output))}</pre></li>"
-        for call in transcript.calls
+    """The calls by role, so that a role's stand beside those of the other step."""
+    by_role: dict[str, list[Call]] = {role: [] for role in (*Role, "")}
+    for call in transcript.calls:
+        by_role.setdefault(call.role, []).append(call)
+    said = "".join(
+        (f"<h3>{escape(role)}</h3>" if role else "") + f"<ol>{''.join(map(_said, calls))}</ol>"
+        for role, calls in by_role.items()
+        if calls
     )
-    return f"<div><b>{title}</b> <span class=soft>outcome {_outcome(transcript)}</span><ol>{calls}</ol></div>"
+    return f"<div><b>{title}</b> <span class=soft>outcome {_outcome(transcript)}</span>{said}</div>"
+
+
+def _said(call: Call) -> str:
+    reward = "" if call.reward is None else f"reward {call.reward:.2f}"
+    told = ", ".join(part for part in (call.unit, call.status, reward) if part)
+    return (
+        f"<li><details><summary class=soft>{escape(told or 'prompt')}</summary><pre>{escape(_cut(call.input))}</pre>"
+        f"</details><pre>{escape(_cut(call.output))}</pre></li>"
+    )
 
 
 def _outcome(transcript: Transcript) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from memquartet.core.trajectory import Episode, Role, Turn
 from memquartet.rewards.credit import EpisodeReward, TurnReward
+from memquartet.rewards.turns import PlacedTurn, placed_turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,7 @@ class Row:
     """One model call as a trainer sees it.
 
     `logprobs` has one value (nats) for each response token; `left_out` counts memories that the prompt had no room
-    for.
+    for. `unit` is what the call was about, "chunk 3" or "question q1".
     """
 
     role: Role
@@ -30,6 +31,7 @@ class Row:
     masked: bool = False
     parts: Mapping[str, float | None] = field(default_factory=dict)
     status: str = ""
+    unit: str = ""
     seconds: float = 0.0
     left_out: int = 0
 
@@ -54,9 +56,9 @@ def episode_rows(
         filler: a token id for that masked row.
     """
     rows = [
-        _row(turn, paid)
-        for turn, paid in zip(episode.turns, reward.turns, strict=True)
-        if turn.role in trainable and turn.prompt_ids and turn.output_ids
+        _row(placed.turn, paid, _unit(episode, placed))
+        for placed, paid in zip(placed_turns(episode), reward.turns, strict=True)
+        if placed.turn.role in trainable and placed.turn.prompt_ids and placed.turn.output_ids
     ]
     return rows or [
         Row(
@@ -71,7 +73,13 @@ def episode_rows(
     ]
 
 
-def _row(turn: Turn, paid: TurnReward) -> Row:
+def _unit(episode: Episode, placed: PlacedTurn) -> str:
+    if placed.answer is not None:
+        return f"question {episode.answers[placed.answer].question_id}"
+    return "" if placed.step is None else f"chunk {episode.steps[placed.step].index}"
+
+
+def _row(turn: Turn, paid: TurnReward, unit: str) -> Row:
     output = turn.output_ids or ()
     return Row(
         role=turn.role,
@@ -83,6 +91,7 @@ def _row(turn: Turn, paid: TurnReward) -> Row:
         masked=paid.masked,
         parts={part.name: part.value for part in paid.parts},
         status=turn.status.value,
+        unit=unit,
         seconds=turn.seconds,
         left_out=turn.left_out,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,10 +23,12 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from memquartet.rewards.advantages import Scale, group_advantages, role_weights
 from memquartet.rewards.credit import CreditMode
-from memquartet.training.metrics import Trained, episode_metrics, role_metrics
+from memquartet.training.clock import EpisodeTime, step_split
+from memquartet.training.metrics import CALLS, Trained, call_columns, episode_metrics, role_metrics
 from memquartet.training.settings import TrainingSettings
 
 NAME = "memquartet"
+POLL_SECONDS = 0.2
 _BETWEEN = "\x1f"
 """Joins prompt, group and member into the one string that verl hands to an estimator."""
 
@@ -58,7 +61,12 @@ def grouped_advantage(
 
 @register_trainer(NAME)
 class QuartetTrainer(PPOTrainerSync):
-    """PPO over the rows of the team's episodes."""
+    """PPO over the rows of the team's episodes.
+
+    A step whose rows are all masked, because every server was down, updates nothing and the run goes on.
+    """
+
+    _idle = False
 
     def __init__(self, config: DictConfig) -> None:
         """Check the key `memquartet` and go on as verl's synchronous trainer."""
@@ -69,15 +77,25 @@ class QuartetTrainer(PPOTrainerSync):
             config.trainer.v1.trainer_mode = "sync"  # verl compares with this word
         super().__init__(config)
 
+    def _build_replay_buffer(self) -> Any:  # verl's ReplayBuffer
+        """Look more often than verl does whether the batch is there: a step of a small model takes seconds."""
+        buffer = super()._build_replay_buffer()
+        buffer.poll_interval = POLL_SECONDS
+        return buffer
+
     def _get_required_batch_multiple(self, dp_size: int) -> int:
         """Rows divide evenly over workers and optimizer steps, with as little padding as that takes."""
         return math.lcm(dp_size, self.config.actor_rollout_ref.rollout.n) * self._settings.updates
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:  # verl's metrics
+        if self._idle:
+            return batch
         self._fit_mini_batch(self.config.actor_rollout_ref.actor, batch)
         return super()._update_actor(batch, metrics)
 
     def _update_critic(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:  # verl's metrics
+        if self._idle:
+            return batch
         self._fit_mini_batch(self.config.critic, batch)
         return super()._update_critic(batch, metrics)
 
@@ -89,7 +107,11 @@ class QuartetTrainer(PPOTrainerSync):
     def _compute_advantage(
         self, batch: KVBatchMeta, metrics: dict[str, Any]
     ) -> KVBatchMeta:  # verl's metrics
-        columns = _columns(batch, "uid", "adv_group")
+        columns = _columns(batch, "uid", "adv_group", "response_mask")
+        self._idle = not any(mask.any() for mask in columns["response_mask"].unbind())
+        if self._idle:
+            self._show_one_token(batch, columns["response_mask"].unbind())
+            metrics["training/skipped_updates"] = 1.0
         uids, groups = list(columns["uid"]), list(columns["adv_group"])
         if self._settings.credit is CreditMode.BROADCAST:
             members = [key.rsplit("_", 1)[0] for key in batch.keys]
@@ -103,6 +125,12 @@ class QuartetTrainer(PPOTrainerSync):
             self._weigh_roles(batch)
         return batch
 
+    def _show_one_token(self, batch: KVBatchMeta, masks: Sequence[torch.Tensor]) -> None:
+        """Unmask a token in a batch that nothing is learned from: verl's statistics fail on none."""
+        shown = [mask.clone() for mask in masks]
+        shown[0][0] = 1
+        _put(batch, response_mask=torch.nested.as_nested_tensor(shown, layout=torch.jagged))
+
     def _weigh_roles(self, batch: KVBatchMeta) -> None:
         columns = _columns(batch, "role", "advantages", "response_mask")
         sizes = [int(mask.sum()) for mask in columns["response_mask"].unbind()]
@@ -113,12 +141,36 @@ class QuartetTrainer(PPOTrainerSync):
         _put(batch, advantages=torch.nested.as_nested_tensor(advantages, layout=torch.jagged))
 
     def _compute_metrics(
-        self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **rest: Any
+        self,
+        batch: KVBatchMeta,
+        metrics: dict[str, Any],
+        timing_raw: Mapping[str, float],
+        *args: Any,
+        **rest: Any,
     ) -> None:  # verl's
         columns = _columns(batch, "role", "rm_scores", "advantages", "response_mask", "extra_fields")
-        metrics.update(role_metrics(_trained(batch, columns)))
-        metrics.update(episode_metrics(_episodes(batch, columns)))
-        super()._compute_metrics(batch, metrics, *args, **rest)
+        rows = _trained(batch, columns)
+        metrics.update(role_metrics([replace(row, tokens=0) for row in rows] if self._idle else rows))
+        episodes = _episodes(batch, columns)
+        metrics.update(episode_metrics([one["reward_extra_info"] for one in episodes]))
+        metrics.update(step_split(timing_raw, [EpisodeTime(**one["time"]) for one in episodes]))
+        super()._compute_metrics(batch, metrics, timing_raw, *args, **rest)
+
+    def _dump_generations(
+        self,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        gts: Sequence[object],
+        scores: Sequence[float],
+        reward_extra_infos_dict: Mapping[str, Sequence[Any]],
+        dump_path: str,
+    ) -> None:  # verl's
+        """Write who made each call beside what verl dumps."""
+        columns = dict(reward_extra_infos_dict)
+        told = columns.pop(CALLS, None)
+        if told is not None:
+            columns |= call_columns(columns["uid"], told)
+        super()._dump_generations(inputs, outputs, gts, scores, columns, dump_path)
 
 
 def _trained(batch: KVBatchMeta, columns: TensorDict) -> list[Trained]:
@@ -147,10 +199,10 @@ def _trained(batch: KVBatchMeta, columns: TensorDict) -> list[Trained]:
     ]
 
 
-def _episodes(batch: KVBatchMeta, columns: TensorDict) -> list[Mapping[str, float]]:
-    """What each episode of the batch measured; its rows all carry the same."""
+def _episodes(batch: KVBatchMeta, columns: TensorDict) -> list[Mapping[str, Any]]:  # verl's extra fields
+    """The extra fields of each episode's last row; what is about the episode stands in all of them."""
     found = {
-        key.rsplit("_", 1)[0]: extra["reward_extra_info"]
+        key.rsplit("_", 1)[0]: extra
         for key, tag, extra in zip(batch.keys, batch.tags, list(columns["extra_fields"]), strict=True)
         if not tag.get("is_padding", False)
     }
