@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from pydantic import TypeAdapter, ValidationError
 
+from memquartet.benchmarks.worlds.cards import cards
 from memquartet.benchmarks.worlds.chinese import (
     DEFAULT_CHINESE,
     ChineseShape,
@@ -31,6 +32,7 @@ from memquartet.benchmarks.worlds.documents import (
     document_words,
 )
 from memquartet.benchmarks.worlds.stream import DEFAULT_STREAM, StreamShape, stream_samples
+from memquartet.benchmarks.worlds.talk import DEFAULT_TALK, TalkShape, talk_samples
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit, built_in, from_trex
 from memquartet.core.samples import Sample
 from memquartet.errors import ConfigError
@@ -44,7 +46,11 @@ class WorldKind(StrEnum):
     CONFLICT = "conflict"
     """Streams of facts that are restated, contradicted and withdrawn."""
     DIALOGUE = "dialogue"
-    """Two people talk about themselves and others."""
+    """Two people talk about themselves and others, a short line a fact."""
+    FRIENDS = "friends"
+    """Two friends chat for weeks, in long turns about many things."""
+    ASSISTANT = "assistant"
+    """A user asks an assistant for advice and mentions this and that."""
     CLASSIFICATION = "classification"
     """Labelled examples, then new texts to label."""
     DOCUMENTS = "documents"
@@ -62,6 +68,7 @@ def make_worlds(
     data: Path | None = None,
     stream: StreamShape = DEFAULT_STREAM,
     dialogue: DialogueShape = DEFAULT_DIALOGUE,
+    talk: TalkShape = DEFAULT_TALK,
     classification: ClassificationShape = DEFAULT_CLASSIFICATION,
     documents: DocumentShape = DEFAULT_DOCUMENTS,
     chinese: ChineseShape = DEFAULT_CHINESE,
@@ -77,6 +84,7 @@ def make_worlds(
         data: a folder with T-REx triples for real names in fact streams; without it names are invented.
         stream: size and contents of fact streams.
         dialogue: size and contents of dialogues.
+        talk: size and contents of the talks of friends, and of a user with an assistant.
         classification: how many labels and examples there are to learn.
         documents: how many passages there are to read, and what happens in them.
         chinese: size and contents of Chinese samples.
@@ -92,6 +100,11 @@ def make_worlds(
         case WorldKind.DIALOGUE:
             return dialogue_samples(
                 count, seed=seed, words=dialogue_words(split), shape=dialogue, first=first
+            )
+        case WorldKind.FRIENDS | WorldKind.ASSISTANT:
+            assistant = kind is WorldKind.ASSISTANT
+            return talk_samples(
+                count, seed=seed, words=cards(split), assistant=assistant, shape=talk, first=first
             )
         case WorldKind.CLASSIFICATION:
             learned = classification_words(split)

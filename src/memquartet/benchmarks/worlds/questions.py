@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from enum import StrEnum
+from itertools import permutations
 from random import Random
 from typing import TypeVar
 
 from memquartet.benchmarks.worlds.script import Script
-from memquartet.benchmarks.worlds.truth import ASKS, Asked, Form, Key, answer_from
+from memquartet.benchmarks.worlds.truth import ASKS, Asked, Form, Key, answer_from, days_ago, write_date
 from memquartet.core.samples import Question
 
 T = TypeVar("T")
+COUNTS = ("none", "one", "two", "three", "four")
 
 
 class QuestionKind(StrEnum):
@@ -25,6 +28,8 @@ class QuestionKind(StrEnum):
     """When something is or was, or what came first."""
     KNOWLEDGE_UPDATE = "knowledge-update"
     """One fact that changed."""
+    AGGREGATION = "aggregation"
+    """Several facts of one sort: all of them, or how many they are."""
     ABSTENTION = "abstention"
     """Nothing was said of it, or it was withdrawn: the right reply is that there is no information."""
     SHORT_TERM = "short-term"
@@ -69,6 +74,41 @@ def order_question(script: Script, *, text: str, keys: tuple[Key, Key], labels: 
         text=text,
         answers=(answer_from(facts, asked) or "",),
         evidence=tuple(dict.fromkeys(fact.line for fact in facts)),
+        extra={ASKS: asked.as_json()},
+    )
+
+
+def list_question(
+    script: Script, *, text: str, subject: str, relation: str, counted: bool = False
+) -> Question:
+    """All values of a list, or how many; any order is right, and a number in figures or as a word."""
+    facts = [
+        fact
+        for key in script.history
+        if key[0] == subject and key[1].startswith(f"{relation}/") and (fact := script.current(key))
+    ]
+    values = [fact.value for fact in facts]
+    ways = [str(len(values)), COUNTS[len(values)]] if counted else map(", ".join, permutations(values))
+    asked = Asked(form=Form.COUNT if counted else Form.LIST, subject=subject, relations=(relation,))
+    return Question(
+        question_id="",
+        text=text,
+        answers=tuple(ways) if values else (),
+        evidence=tuple(dict.fromkeys(fact.line for fact in facts)),
+        extra={ASKS: asked.as_json()},
+    )
+
+
+def ago_question(script: Script, *, text: str, key: Key, day: date) -> Question:
+    """How many days before `day` something was."""
+    asked = Asked(form=Form.AGO, subject=key[0], relations=(key[1],), day=write_date(day))
+    fact = script.current(key)
+    answer = days_ago(fact.value, asked.day) if fact else ""
+    return Question(
+        question_id="",
+        text=text,
+        answers=(answer, answer.removesuffix(" ago")),
+        evidence=(fact.line,) if fact else (),
         extra={ASKS: asked.as_json()},
     )
 

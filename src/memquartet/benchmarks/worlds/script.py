@@ -33,6 +33,16 @@ class Script:
         """Lines in the open chunk."""
         return len(self._lines)
 
+    @property
+    def characters(self) -> int:
+        """Length of the open chunk."""
+        return sum(map(len, self._lines))
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether the last line names its speaker and says nothing yet."""
+        return self._lines[-1].endswith(":")
+
     def say(self, line: str) -> str:
         """Add a line that says nothing to remember; its source id."""
         self._lines.append(line)

@@ -72,6 +72,12 @@ class Form(StrEnum):
     """Walk from the subject along the relations; each value is the next subject."""
     FIRST = "first"
     """Which of several keys has the earliest date as its value; the answer is its label."""
+    LIST = "list"
+    """The values of every key of the subject whose relation begins with the first relation and "/"."""
+    COUNT = "count"
+    """How many those are."""
+    AGO = "ago"
+    """The days from the date that is the value of the subject's relation to `day`."""
     RECENT = "recent"
     """What the short-term memory mentions last."""
     ANY = "any"
@@ -80,13 +86,17 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a question asks for. `keys` and `labels` belong to `Form.FIRST`, `keys` to `Form.ANY`, too."""
+    """What a question asks for. `keys` and `labels` belong to `Form.FIRST`, `keys` to `Form.ANY`, too.
+
+    `day` ("7 May 2023") belongs to `Form.AGO`.
+    """
 
     form: Form = Form.VALUE
     subject: str = ""
     relations: tuple[str, ...] = ()
     keys: tuple[Key, ...] = ()
     labels: tuple[str, ...] = ()
+    day: str = ""
 
     def as_json(self) -> dict[str, object]:
         """The fields that say something."""
@@ -159,11 +169,31 @@ def answer_from(facts: Iterable[TrueFact], asked: Asked) -> str | None:
             return _earliest(current, asked.keys, asked.labels)
         case Form.ANY:
             return next((value for key in asked.keys if (value := current.get(key))), None)
+        case Form.LIST | Form.COUNT:
+            of_list = [value for key, value in current.items() if _is_item(key, asked) and value]
+            listed = ", ".join(of_list) if asked.form is Form.LIST else str(len(of_list))
+            return listed if of_list else None
+        case Form.AGO:
+            value = current.get((asked.subject, asked.relations[0]), "")
+            return days_ago(value, asked.day) if value else None
         case Form.VALUE:
             value = asked.subject
             for relation in asked.relations:
                 value = current.get((value, relation), "")
             return value or None
+
+
+def days_ago(value: str, day: str) -> str:
+    """As "12 days ago", of two dates in full.
+
+    Raises:
+        InputError: one is no such date.
+    """
+    return f"{(read_date(day) - read_date(value)).days} days ago"
+
+
+def _is_item(key: Key, asked: Asked) -> bool:
+    return key[0] == asked.subject and key[1].startswith(f"{asked.relations[0]}/")
 
 
 def _earliest(current: Mapping[Key, str], keys: Sequence[Key], labels: Sequence[str]) -> str | None:
