@@ -19,6 +19,7 @@ class SlowModel:
     """Answers after a moment, and leaves a trace of every call."""
 
     name = "slow"
+    prompts = None
 
     def __init__(self, calls: Path) -> None:
         self._calls = calls

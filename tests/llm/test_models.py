@@ -5,14 +5,25 @@ import hashlib
 import io
 import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from memquartet.errors import ConfigError, DownloadError
 from memquartet.llm import models
-from memquartet.llm.models import CATALOGUE, KnownModel, installed, path_of, pull
+from memquartet.llm.models import (
+    CATALOGUE,
+    TAUGHT,
+    KnownModel,
+    ModelFiles,
+    TaughtModel,
+    files_of,
+    installed,
+    names,
+    path_of,
+    pull,
+)
 from memquartet.testing.files import FakeFiles
 
 CONTENT = bytes(range(256)) * 2000
@@ -175,6 +186,69 @@ def test_a_cache_folder_that_is_a_file_is_a_download_error(serve: Serve, tmp_pat
     (tmp_path / "models").write_text("in the way", encoding="utf-8")
     with serve(FakeFiles({HUB: CONTENT})), pytest.raises(DownloadError, match="MEMQUARTET_CACHE"):
         pull("tiny")
+
+
+@pytest.fixture
+def taught(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An adapter of "tiny" as if it had come with the package; the file."""
+    data = tmp_path / "data"
+    data.mkdir()
+    adapter = data / "taught.gguf"
+    adapter.write_bytes(b"adapter")
+    model = TaughtModel(
+        name="taught",
+        base="tiny",
+        file=adapter.name,
+        sha256=hashlib.sha256(b"adapter").hexdigest(),
+        licence="Apache-2.0",
+        prompts="short",
+    )
+    monkeypatch.setattr(models, "TAUGHT", (model,))
+    monkeypatch.setattr(models, "_DATA", data)
+    with serve(FakeFiles({HUB: CONTENT})):
+        yield adapter
+
+
+def test_a_taught_model_is_its_base_with_the_adapter_of_the_package_and_its_prompts(taught: Path) -> None:
+    assert names() == ["taught", "tiny"]
+    with pytest.raises(ConfigError, match="memquartet model pull tiny"):
+        files_of("taught")
+    base = pull("taught")
+    digest = hashlib.sha256(b"adapter").hexdigest()
+    assert files_of("taught") == ModelFiles(
+        name=f"taught@{digest[:8]}", path=base, adapter=taught, prompts="short"
+    )
+    taught.write_bytes(b"adapted")
+    with pytest.raises(ConfigError, match="damaged"):
+        files_of("taught")
+    taught.unlink()
+    with pytest.raises(ConfigError, match="no file"):
+        files_of("taught")
+
+
+def test_an_adapter_of_ones_own_stands_behind_a_plus(taught: Path) -> None:
+    base = pull("tiny")
+    found = files_of(f"tiny+{taught}")
+    assert (found.path, found.adapter, found.prompts) == (base, taught, None)
+    taught.write_bytes(b"other")
+    assert files_of(f"tiny+{taught}").name != found.name, "the calls of two adapters are not confused"
+    assert files_of(f"{base}+{taught}").path == base
+    with pytest.raises(ConfigError, match="memquartet train export"):
+        files_of("tiny+nowhere.gguf")
+
+
+def test_a_file_may_have_a_plus_in_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "a+b.gguf"
+    file.touch()
+    assert files_of(str(file)) == ModelFiles(name=str(file), path=file)
+
+
+def test_what_comes_with_the_package_is_whole() -> None:
+    for model in TAUGHT:
+        file = Path(models.__file__).parent / "data" / model.file
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == model.sha256
+        assert file.stat().st_size <= 15_000_000
+        assert file.with_suffix(".md").is_file()
 
 
 def test_the_catalogue_has_no_name_twice() -> None:

@@ -30,6 +30,18 @@ def test_a_local_model_is_named_by_its_file(tmp_path: Path) -> None:
     assert isinstance(make_model(f"local:{file}", parallel=2, threads=1, context=512), LocalChatModel)
 
 
+def test_a_taught_model_brings_its_prompts(tmp_path: Path) -> None:
+    file = tmp_path / "m.gguf"
+    file.touch()
+    assert make_model(f"local:{file}").prompts is None
+    model = make_model(f"local:{file}?prompts=short")
+    assert (model.name, model.prompts) == (str(file), "short")
+    served = make_model("openai:taught@http://localhost:8000/v1?prompts=/my/prompts")
+    assert isinstance(served, OpenAIChatModel)
+    assert (served.name, served._base_url) == ("taught", "http://localhost:8000/v1")
+    assert served.prompts == "/my/prompts"
+
+
 @pytest.mark.parametrize(
     "spec",
     [

@@ -13,6 +13,7 @@ import click
 from memquartet.cli.screen import Screen
 from memquartet.core.memory import Scope
 from memquartet.errors import ConfigError
+from memquartet.llm import DEFAULT_MODEL as DEFAULT_LOCAL
 
 if TYPE_CHECKING:
     from memquartet.memory.memory import Memory
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Handler = Callable[..., None]
 """A command's function; click calls it with keywords."""
 
-DEFAULT_MODEL = "local:smollm2-135m"
+DEFAULT_MODEL = f"local:{DEFAULT_LOCAL}"
 DEFAULT_EMBEDDER = "static"
 DEFAULT_DB = Path("memory.db")
 
@@ -118,7 +119,8 @@ def model_option(command: Handler) -> Handler:
         envvar="MEMQUARTET_MODEL",
         show_default=True,
         show_envvar=True,
-        help="local:NAME, local:/path/to/file.gguf, openai:MODEL or openai:MODEL@BASE_URL.",
+        help="local:NAME, local:/path/to/file.gguf, local:BASE+/path/to/adapter.gguf, openai:MODEL or"
+        " openai:MODEL@BASE_URL; behind it ?prompts=SET for a model taught with one.",
     )(command)
 
 

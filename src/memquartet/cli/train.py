@@ -321,6 +321,61 @@ def merge_command(*, screen: Screen, checkpoint: Path, folder: Path) -> None:
 
 
 @command.command(
+    "export",
+    cls=Command,
+    examples=[
+        "memquartet train export adapter memquartet.gguf",
+        "memquartet train export runs/train/checkpoints/global_step_40 trained.gguf --type f16",
+        "memquartet train export taught nearest.gguf --rank 32",
+    ],
+)
+@click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--base",
+    metavar="MODEL",
+    default="smollm2-135m",
+    show_default=True,
+    help="What SOURCE was trained from, as llama.cpp has it: a name of `memquartet model list` or a GGUF file.",
+)
+@click.option(
+    "--type",
+    "file_type",
+    type=click.Choice(["q8_0", "f16"]),
+    default="q8_0",
+    show_default=True,
+    help="How weights are kept.",
+)
+@click.option(
+    "--rank",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Above 0: write a whole model as the adapter of this rank nearest to it.",
+)
+@screen_options
+def export_command(*, screen: Screen, source: Path, out: Path, base: str, file_type: str, rank: int) -> None:
+    """Write what was trained as a GGUF file for llama.cpp.
+
+    SOURCE is an adapter's folder (PEFT), a model's (Hugging Face) or a run's checkpoints/global_step_N. An adapter is used as
+    `--model local:BASE+OUT?prompts=…`, a model as `--model local:OUT?prompts=…`, with the prompts it was taught with.
+    """
+    from memquartet.llm.models import path_of
+
+    _require_verl()
+    from memquartet.training.checkpoints import unpacked
+    from memquartet.training.export import FileType, export
+
+    with screen.status("exporting …"), unpacked(source) as folder:
+        made = export(folder, out, path_of(base), file_type=FileType(file_type), rank=rank, report=screen.say)
+    lost = f"; {made.missed:.0%} of the difference (squared) are left out" if made.missed else ""
+    screen.answer(
+        {"file": str(out), **asdict(made)},
+        f"wrote {out}: {made.kind}, {made.tensors} tensors, {made.bytes / 1e6:.1f} MB{lost}",
+    )
+
+
+@command.command(
     "report",
     cls=Command,
     examples=["memquartet train report runs/train", "memquartet train report log.txt --out page.html"],

@@ -70,6 +70,11 @@ class BudgetedModel:
         """The inner model's name."""
         return self._model.name
 
+    @property
+    def prompts(self) -> str | None:
+        """As the inner model says."""
+        return self._model.prompts
+
     def fits(self, messages: Sequence[Message]) -> bool:
         """As the inner model says."""
         return self._model.fits(messages)

@@ -25,7 +25,8 @@ from urllib.parse import urlsplit
 
 from memquartet.core.messages import Message
 from memquartet.errors import ConfigError, MissingExtraError, ModelServerError
-from memquartet.llm.models import path_of
+from memquartet.llm import DEFAULT_MODEL
+from memquartet.llm.models import files_of
 from memquartet.llm.protocols import ChatRequest, Completion, JsonSchema, Sampling
 from memquartet.llm.wire import GarbageReplyError, read_completion, request_json
 from memquartet.text.tokens import default_counter
@@ -58,30 +59,31 @@ class LocalChatModel:
     `finish_reason` "length".
 
     Args:
-        path_or_name: a catalogued name such as "smollm2-135m", or the path of a GGUF file.
+        path_or_name: a catalogued name such as "smollm2-135m", a GGUF file's path, or one of both with an adapter
+            (see `models.files_of`).
         threads: CPU threads; None is one for each core this process may use.
         parallel: requests generated at once.
         context: tokens of prompt and output together, for each request.
-        lora: the path of a LoRA adapter in GGUF form, applied with weight 1.
+        prompts: the set of prompts that the model was taught the roles with, where its name does not say so.
     """
 
     def __init__(
         self,
-        path_or_name: str | Path = "smollm2-135m",
+        path_or_name: str | Path = DEFAULT_MODEL,
         *,
         threads: int | None = None,
         parallel: int = 4,
         context: int = 4096,
-        lora: str | Path | None = None,
+        prompts: str | None = None,
     ) -> None:
         if parallel < 1 or context < 64 or (threads is not None and threads < 1):
             raise ConfigError(
                 f"expected parallel >= 1, context >= 64 and threads >= 1, "
                 f"given {parallel!r}, {context!r} and {threads!r}"
             )
-        self._path = path_of(path_or_name)
-        self._name = self._path.stem if isinstance(path_or_name, Path) else str(path_or_name)
-        self._lora = None if lora is None else path_of(str(lora))
+        files = files_of(path_or_name)
+        self._path, self._name, self._adapter = files.path, files.name, files.adapter
+        self._prompts = prompts or files.prompts
         self._threads = threads or _usable_cores()
         self._parallel = parallel
         self._context = context
@@ -91,8 +93,13 @@ class LocalChatModel:
 
     @property
     def name(self) -> str:
-        """The name or path it was asked for by."""
+        """The name or path it was asked for by; with an adapter also a piece of the adapter's checksum."""
         return self._name
+
+    @property
+    def prompts(self) -> str | None:
+        """The set of prompts that the model was taught the roles with."""
+        return self._prompts
 
     def fits(self, messages: Sequence[Message]) -> bool:
         """Whether a prompt leaves room for an output; counted by another tokenizer, hence with a margin."""
@@ -200,9 +207,9 @@ class LocalChatModel:
         params.api_keys = [secrets.token_hex(16)]
         params.endpoint_slots = False
         params.ui = False
-        if self._lora is not None:
+        if self._adapter is not None:
             adapter = xllamacpp.CommonAdapterLoraInfo()
-            adapter.path = str(self._lora)
+            adapter.path = str(self._adapter)
             adapter.scale = 1.0
             params.lora_adapters = [adapter]
         return params

@@ -8,6 +8,7 @@ only after its checksum was right.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import sqlite3
@@ -24,6 +25,7 @@ from memquartet.llm.download import Progress, fetch_from_hub, fetch_from_pypi, n
 LOCK_SECONDS = 3600.0
 """How long one process waits for another one's download of the same model."""
 
+_DATA = Path(__file__).parent / "data"
 _HUB_NAME = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[\w./-]+)@(?P<revision>[\w./-]+)", re.ASCII)
 
 
@@ -38,6 +40,28 @@ class KnownModel:
     licence: str
     hub: tuple[str, str, str]
     wheel: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaughtModel:
+    """An adapter of a catalogued model that comes with the package, in `llm/data`; `prompts` is what it was taught with."""
+
+    name: str
+    base: str
+    file: str
+    sha256: str
+    licence: str
+    prompts: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFiles:
+    """What a model is loaded from. `name` tells adapters of equal file names apart, by a piece of their checksum."""
+
+    name: str
+    path: Path
+    adapter: Path | None = None
+    prompts: str | None = None
 
 
 CATALOGUE: tuple[KnownModel, ...] = (
@@ -56,10 +80,17 @@ CATALOGUE: tuple[KnownModel, ...] = (
     ),
 )
 
+TAUGHT: tuple[TaughtModel, ...] = ()
+
 
 def cache_dir() -> Path:
     """Where models are kept: MEMQUARTET_CACHE, else the user's cache folder of the platform."""
     return Path(os.environ.get("MEMQUARTET_CACHE") or platformdirs.user_cache_dir("memquartet")) / "models"
+
+
+def names() -> list[str]:
+    """The names of the models that come with the package or that it knows where to fetch."""
+    return [*(model.name for model in TAUGHT), *(model.name for model in CATALOGUE)]
 
 
 def known(name: str) -> KnownModel | None:
@@ -90,12 +121,52 @@ def path_of(path_or_name: str | Path) -> Path:
         if not path.is_file():
             raise ConfigError(
                 f"no model {name!r}: expected the path of a GGUF file, hf:OWNER/REPO/FILE@REVISION, or one of "
-                f"{', '.join(model.name for model in CATALOGUE)}"
+                f"{', '.join(names())}"
             )
         return path
     if not there:
         raise ConfigError(f"model {name!r} is not on this machine; run: memquartet model pull {name}")
     return path
+
+
+def files_of(path_or_name: str | Path) -> ModelFiles:
+    """The files of a model, adapter included; nothing is fetched.
+
+    Args:
+        path_or_name: as for `path_of`, the name of a taught model, or a base and an adapter's GGUF file with a plus
+            between them: "smollm2-135m+/path/adapter.gguf".
+
+    Raises:
+        ConfigError: there is no such file, or an adapter that came with the package is damaged.
+    """
+    name = str(path_or_name)
+    if (model := taught(name)) is not None:
+        adapter = _DATA / model.file
+        found = _sha256(adapter) if adapter.is_file() else "no file"
+        if found != model.sha256:
+            raise ConfigError(
+                f"the adapter of {name!r} is damaged ({adapter}: {found}); install memquartet again"
+            )
+        return ModelFiles(
+            name=f"{name}@{found[:8]}", path=path_of(model.base), adapter=adapter, prompts=model.prompts
+        )
+    base, plus, rest = name.partition("+")
+    if not plus or Path(name).expanduser().exists():
+        return ModelFiles(
+            name=path_or_name.stem if isinstance(path_or_name, Path) else name, path=path_of(path_or_name)
+        )
+    adapter = Path(rest).expanduser()
+    if not adapter.is_file():
+        raise ConfigError(
+            f"no adapter {rest!r}: behind {base + plus!r} has to stand the path of a LoRA's GGUF file, as"
+            " `memquartet train export` writes it"
+        )
+    return ModelFiles(name=f"{name}@{_sha256(adapter)[:8]}", path=path_of(base), adapter=adapter)
+
+
+def taught(name: str) -> TaughtModel | None:
+    """The taught model of this name."""
+    return next((model for model in TAUGHT if model.name == name), None)
 
 
 def pull(name: str, *, progress: Progress = no_progress) -> Path:
@@ -105,14 +176,14 @@ def pull(name: str, *, progress: Progress = no_progress) -> Path:
     fetches, the others wait.
 
     Args:
-        name: a catalogued name or "hf:OWNER/REPO/FILE@REVISION".
+        name: a catalogued name, that of a taught model (its base is fetched) or "hf:OWNER/REPO/FILE@REVISION".
         progress: called with (bytes done, bytes in total) of the download.
 
     Raises:
         ConfigError: the name is neither.
         DownloadError: no source gave a file with the right checksum; the message says what to do by hand.
     """
-    model = known(name)
+    model = known(base.base if (base := taught(name)) else name)
     if model is not None:
         path = _cached(model.name, model.file)
         with _locked(path):
@@ -127,8 +198,7 @@ def pull(name: str, *, progress: Progress = no_progress) -> Path:
                 fetch_from_hub(*parts, path, progress=progress)
         return path
     raise ConfigError(
-        f"cannot pull {name!r}: expected hf:OWNER/REPO/FILE@REVISION or one of "
-        f"{', '.join(model.name for model in CATALOGUE)}"
+        f"cannot pull {name!r}: expected hf:OWNER/REPO/FILE@REVISION or one of {', '.join(names())}"
     )
 
 
@@ -163,6 +233,11 @@ def _locked(path: Path) -> Iterator[None]:
         except sqlite3.Error as error:
             raise _unusable(path.parent, error) from error
         yield
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unusable(folder: Path, error: Exception) -> DownloadError:

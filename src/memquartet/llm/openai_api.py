@@ -104,6 +104,7 @@ class OpenAIChatModel:
         timeout: seconds for one try.
         max_retries: further tries after the first.
         extra_body: keys added to every request's body.
+        prompts: the set of prompts that the model was taught the roles with; None if it was not taught.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class OpenAIChatModel:
         timeout: float = 60.0,
         max_retries: int = 4,
         extra_body: Mapping[str, object] = _NOTHING,
+        prompts: str | None = None,
     ) -> None:
         if not model:
             raise ConfigError("model is '', expected the name of a model the server knows")
@@ -131,6 +133,7 @@ class OpenAIChatModel:
         self._timeout = timeout
         self._max_retries = max_retries
         self._extra_body = dict(extra_body)
+        self._prompts = prompts
         self._dialect = _Dialect()
         self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _Session] = WeakKeyDictionary()
         self._jitter = random.Random()
@@ -139,6 +142,11 @@ class OpenAIChatModel:
     def name(self) -> str:
         """The model's name, as the server knows it."""
         return self._model
+
+    @property
+    def prompts(self) -> str | None:
+        """The set of prompts that the model was taught the roles with."""
+        return self._prompts
 
     @property
     def warnings(self) -> tuple[str, ...]:

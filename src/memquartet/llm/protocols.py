@@ -66,6 +66,11 @@ class ChatModel(Protocol):
         """The model's name, as it is written into journals and transcripts."""
         ...
 
+    @property
+    def prompts(self) -> str | None:
+        """The set of prompts that it was taught the roles with, by name or folder; None if it was not taught."""
+        ...
+
     def fits(self, messages: Sequence[Message]) -> bool:
         """Whether a prompt leaves room for an output in the model's window; True where the window is unknown."""
         ...

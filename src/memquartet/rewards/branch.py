@@ -218,6 +218,10 @@ class _Recorded:
     def name(self) -> str:
         return self._model.name
 
+    @property
+    def prompts(self) -> str | None:
+        return self._model.prompts
+
     def fits(self, messages: Sequence[Message]) -> bool:
         """As the model behind it says."""
         return self._model.fits(messages)

@@ -44,17 +44,25 @@ class ScriptedModel:
         script: see above; an exception in it is raised.
         name: reported as the model's name.
         window: characters that the last message of a prompt may have; None is any number.
+        prompts: the set of prompts that it claims to be taught with.
     """
 
-    def __init__(self, script: Script, *, name: str = "scripted", window: int | None = None) -> None:
+    def __init__(
+        self, script: Script, *, name: str = "scripted", window: int | None = None, prompts: str | None = None
+    ) -> None:
         self._script = script
         self._name = name
         self._window = window
+        self._prompts = prompts
         self.requests: list[ChatRequest] = []
 
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def prompts(self) -> str | None:
+        return self._prompts
 
     def fits(self, messages: Sequence[Message]) -> bool:
         """Whether the last message is within the window."""

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -56,6 +59,23 @@ def merge(checkpoint: Path, folder: Path) -> None:
     )
     if ended.returncode:
         raise ConfigError(f"verl could not merge {str(checkpoint)!r}: {ended.stderr[-600:]}")
+
+
+@contextmanager
+def unpacked(source: Path) -> Iterator[Path]:
+    """A folder with the adapter or the model of a run's checkpoint, gone afterwards; other folders as they are.
+
+    Raises:
+        ConfigError: verl could not merge the checkpoint.
+    """
+    if not (source / "actor").is_dir():
+        yield source
+        return
+    with TemporaryDirectory(prefix="memquartet-") as place:
+        folder = Path(place)
+        merge(source, folder)
+        adapter = folder / "lora_adapter"
+        yield adapter if adapter.is_dir() else folder
 
 
 def main(arguments: list[str]) -> None:
