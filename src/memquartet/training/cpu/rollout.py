@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import ray
 import torch
@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.01
 """How long an idle server waits for the rest of a burst, so that it becomes one padded prefill."""
+
+RESTARTS = 3
+"""How often a server that died is started anew."""
 
 
 def _server_name(replica_rank: int) -> str:
@@ -56,6 +59,8 @@ class SamplerServer:
     async def ready(self) -> None:
         """Return once the model is loaded."""
 
+    # What was asked of a server that died is lost: its rows are masked. Everything else waits for the new one.
+    @ray.method(max_task_retries=0)
     async def generate(
         self,
         prompt_ids: Sequence[int],
@@ -67,7 +72,10 @@ class SamplerServer:
 
         Raises:
             ValueError: the prompt leaves no room for an output.
+            RuntimeError: the server was restarted and has no weights of this run yet.
         """
+        if self._version is None:
+            raise RuntimeError("the server was restarted: it answers again after the next weights")
         prompt = tuple(normalize_token_ids(prompt_ids))
         limit = self._config.max_model_len or self._config.prompt_length + self._config.response_length
         room = min(limit - len(prompt), sampling_params.get("max_tokens") or self._config.response_length)
@@ -145,11 +153,19 @@ class SamplerServer:
 class SamplerReplica(RolloutReplica):
     """Starts the server of one replica."""
 
+    server_class: ClassVar[type[SamplerServer]] = SamplerServer
+
     async def launch_servers(self) -> None:
         """Start the Ray actor and wait until it is ready."""
         self._server_handle = (
-            ray.remote(SamplerServer)
-            .options(name=_server_name(self.replica_rank), num_cpus=1, max_concurrency=self.max_concurrency)
+            ray.remote(self.server_class)
+            .options(
+                name=_server_name(self.replica_rank),
+                num_cpus=1,
+                max_concurrency=self.max_concurrency,
+                max_restarts=RESTARTS,
+                max_task_retries=RESTARTS,
+            )
             .remote(self.config, self.model_config, self.replica_rank)
         )
         await self._server_handle.ready.remote()
