@@ -20,9 +20,16 @@ from memquartet.core.samples import Sample
 from memquartet.errors import ConfigError, InputError
 from memquartet.text.chunking import ChunkSize
 from memquartet.training.dataset import Split, build_dataset
-from memquartet.training.demonstration_sets import digest, make_demonstrations, write_demonstrations
+from memquartet.training.demonstration_sets import (
+    digest,
+    make_demonstrations,
+    observed_demonstrations,
+    write_demonstrations,
+)
+from memquartet.training.demonstrations import Demonstration
 from memquartet.training.settings import TrainingSettings
 
+OBSERVED_WAYS = 12
 _WORLD_SPLITS = {Split.TRAIN: "train", Split.VALIDATION: "validation"}
 
 
@@ -108,6 +115,7 @@ def build(
     cls=Command,
     examples=[
         "memquartet data demonstrations 'world:conflict?n=3000' 'world:dialogue?n=3000' --prompts short --out sft.parquet",
+        "memquartet data demonstrations 'world:friends?n=3000' --observed locomo10.json:conv-26 --prompts short --out sft.parquet",
         "memquartet data demonstrations 'world:dialogue?n=100' --split val --prompts short --out sft-val.parquet",
     ],
 )
@@ -128,6 +136,11 @@ def build(
     show_default=True,
     help="Whether each sample draws its own chunk length, numbers of retrieved memories and number of searches.",
 )
+@click.option(
+    "--observed",
+    metavar="FILE:CONVERSATION",
+    help=f"A real conversation too, whose file says what was observed in it; it is cut in {OBSERVED_WAYS} ways.",
+)
 @seed_option
 @screen_options
 def demonstrations(
@@ -139,12 +152,15 @@ def demonstrations(
     prompts: str,
     max_searches: int,
     varied: bool,
+    observed: str | None,
     seed: int,
 ) -> None:
     """Write what the four agents should say in generated worlds, for `memquartet train sft`.
 
     The oracle team, which knows what is true, lives through the samples; each of its calls is a row: the prompt as the
     trained model will see it, and the right output. verl's own supervised trainer reads the file too.
+
+    --observed adds extractions and answers of a LoCoMo conversation: its file holds observations with the turns that say them.
     """
     for world in worlds:
         if not is_world_name(world):
@@ -152,14 +168,17 @@ def demonstrations(
                 f"{world!r}: demonstrations need samples of known truth, such as world:conflict?n=1000"
             )
     wanted = [read_world_name(_whole_world(world, Split(split), seed)) for world in worlds]
+    settings = TrainingSettings(prompts=prompts, max_searches=max_searches)
+    seen = _observed(observed, settings, seed) if observed else []
     with screen.progress() as bar:
         task = bar.add_task("Living through samples", total=None)
         made = make_demonstrations(
             wanted,
-            TrainingSettings(prompts=prompts, max_searches=max_searches),
+            settings,
             varied=varied,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+    made += seen
     Random(seed).shuffle(made)
     write_demonstrations(made, out)
     roles = dict(Counter(shown.role.value for shown in made).most_common())
@@ -168,6 +187,13 @@ def demonstrations(
         {"file": str(out), "demonstrations": len(made), "roles": roles, "digest": digest(made)},
         f"wrote {out}: {len(made)} demonstrations ({counts})",
     )
+
+
+def _observed(wish: str, settings: TrainingSettings, seed: int) -> list[Demonstration]:
+    file, _, conversation = wish.rpartition(":")
+    if not file:
+        raise ConfigError(f"--observed {wish!r}: give a file and a conversation, as in locomo10.json:conv-26")
+    return observed_demonstrations(Path(file), conversation, OBSERVED_WAYS, settings, seed=seed)
 
 
 def _load(

@@ -20,7 +20,9 @@ from typing import cast
 
 from memquartet.benchmarks.worlds.catalog import NamedWorld, make_worlds
 from memquartet.benchmarks.worlds.dialogue import DEFAULT_DIALOGUE
+from memquartet.benchmarks.worlds.observed import observed_samples
 from memquartet.benchmarks.worlds.stream import DEFAULT_STREAM
+from memquartet.benchmarks.worlds.talk import DEFAULT_TALK
 from memquartet.core.messages import Message, Speaker
 from memquartet.core.trajectory import Role
 from memquartet.errors import InputError, MissingExtraError
@@ -31,6 +33,8 @@ SHARD = 50
 """Samples that a process makes at once."""
 CHUNK_LINES = (3, 12)
 """Least and most lines of a chunk."""
+CHARACTERS_A_LINE = 100
+"""Of a talk's chunk."""
 FACT_TOP_K = (3, 5)
 ANSWER_TOP_K = (4, 10)
 
@@ -72,6 +76,31 @@ def make_demonstrations(
             progress(done, total)
     # Equal prompts of different samples, a greeting without facts say, teach nothing twice.
     return list(dict.fromkeys(shown for number in range(len(shards)) for shown in made[number]))
+
+
+def observed_demonstrations(
+    path: Path, conversation: str, count: int, settings: TrainingSettings, *, seed: int = 0
+) -> list[Demonstration]:
+    """Extractions and answers in a real conversation whose observations are known; see `worlds.observed`.
+
+    Decisions are left out: nobody wrote down which observations say the same.
+
+    Args:
+        path: a file in LoCoMo's form.
+        conversation: its id, such as "conv-26".
+        count: in how many ways it is cut into chunks.
+        settings: those of the training to come.
+        seed: of the cuts and of the numbers of retrieved memories.
+
+    Raises:
+        InputError: see `observed_samples`.
+    """
+    made: list[Demonstration] = []
+    for number, sample in enumerate(observed_samples(path, conversation, count, seed=seed)):
+        draw = Random(f"demonstrations/observed/{seed}/{number}")
+        shown = asyncio.run(demonstrate(sample, drawn_settings(settings, draw)))
+        made += [one for one in shown if one.role in (Role.EXTRACTOR, Role.ANSWERER)]
+    return list(dict.fromkeys(made))
 
 
 def write_demonstrations(demonstrations: Sequence[Demonstration], path: Path) -> None:
@@ -141,6 +170,7 @@ async def _live_through(
             data=world.data,
             stream=replace(DEFAULT_STREAM, chunk_lines=lines),
             dialogue=replace(DEFAULT_DIALOGUE, lines=lines) if draw else DEFAULT_DIALOGUE,
+            talk=replace(DEFAULT_TALK, characters=CHARACTERS_A_LINE * lines) if draw else DEFAULT_TALK,
             first=number,
         )
         made += await demonstrate(sample, drawn_settings(settings, draw) if draw else settings)

@@ -49,14 +49,14 @@ class StreamShape:
     """How large a stream is and what happens in it.
 
     A line that says a fact changes one (with probability `conflicts`), withdraws one (`deletions`), says one again
-    (`mentions`) or says a new one. Samples have chunks of half to one and a half times `chunk_lines`. In a conversation a share `small_talk` of the lines is small talk. Of the
+    (`mentions`) or says a new one. A sample's chunks have half to all of `chunk_lines`. In a conversation a share `small_talk` of the lines is small talk. Of the
     questions, `multi_hop` join two or three facts, `abstentions` have no answer, `updates` ask for what changed, and the rest
     for what did not; kinds that a sample cannot have give their share to the others. `queries` is the share of
     chunks that are read with one of the questions in mind.
     """
 
     facts: int = 24
-    chunk_lines: int = 6
+    chunk_lines: int = 8
     form: StreamForm = StreamForm.MIXED
     conflicts: float = 0.25
     mentions: float = 0.1
@@ -125,7 +125,7 @@ class _Stream:
             self._form is StreamForm.PROSE and random.random() < 0.5
         )
         self._prefix = random.choice(words.speech.numbers) if numbered else ""
-        self._chunk_lines = random.randint((shape.chunk_lines + 1) // 2, shape.chunk_lines * 3 // 2)
+        self._chunk_lines = random.randint((shape.chunk_lines + 1) // 2, shape.chunk_lines)
         self._script = Script()
         self._relations = {relation.name: relation for relation in words.relations}
         # A stream is about few enough things that a question's neighbours are told, too.

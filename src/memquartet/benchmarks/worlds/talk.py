@@ -122,9 +122,8 @@ class _Talk:
         names = random.sample(words.people, 5)
         self._speakers = [THE_USER] if assistant else names[:2]
         self._others = names[2:]
-        self._now = datetime(2022, 3, 1, 8, tzinfo=UTC) + timedelta(
-            minutes=random.randrange(3 * 365 * 24 * 60)
-        )
+        self._now = datetime(2022, 3, 1, random.randint(7, 21), random.randrange(60), tzinfo=UTC)
+        self._now += timedelta(days=random.randrange(3 * 365))
         self._told: dict[Key, Subject] = {}
         self._moments: dict[Key, Moment] = {}
         self._untold = {person: self._subjects(person) for person in self._speakers}
@@ -166,8 +165,11 @@ class _Talk:
         while len(self._script.chunks) < self._shape.chunks:
             self._chunk()
             # Half of the chunks go on with the day's conversation.
-            minutes = self._random.choice([2, self._random.randrange(12 * 60, 12 * 24 * 60)])
-            self._now += timedelta(minutes=minutes)
+            if self._random.random() < 0.5:
+                self._now += timedelta(minutes=2)
+            else:
+                later = self._now + timedelta(days=self._random.randint(1, 12))
+                self._now = later.replace(hour=self._random.randint(7, 21))
         questions = self._questions()
         chunks = [
             replace(chunk, query=self._random.choice(questions).text)

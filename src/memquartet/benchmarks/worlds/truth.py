@@ -72,6 +72,8 @@ class Form(StrEnum):
     """Walk from the subject along the relations; each value is the next subject."""
     FIRST = "first"
     """Which of several keys has the earliest date as its value; the answer is its label."""
+    GIVEN = "given"
+    """The label, if one of the keys is known."""
     LIST = "list"
     """The values of every key of the subject whose relation begins with the first relation and "/"."""
     COUNT = "count"
@@ -86,9 +88,10 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a question asks for. `keys` and `labels` belong to `Form.FIRST`, `keys` to `Form.ANY`, too.
+    """What a question asks for.
 
-    `day` ("7 May 2023") belongs to `Form.AGO`.
+    `keys` belong to `Form.FIRST`, `Form.ANY` and `Form.GIVEN`, `labels` to the first and the last of them, `day`
+    ("7 May 2023") to `Form.AGO`.
     """
 
     form: Form = Form.VALUE
@@ -156,31 +159,31 @@ def answer_from(facts: Iterable[TrueFact], asked: Asked) -> str | None:
     For `Form.RECENT` it is the gist of the last unimportant fact.
     """
     current: dict[Key, str] = {}
-    gist = None
+    gist = ""
     for fact in facts:
         if fact.kind is FactKind.UNIMPORTANT:
             gist = fact.gist
         else:
             current[fact.key] = fact.value
+    answer = ""
     match asked.form:
         case Form.RECENT:
-            return gist
+            answer = gist
         case Form.FIRST:
-            return _earliest(current, asked.keys, asked.labels)
-        case Form.ANY:
-            return next((value for key in asked.keys if (value := current.get(key))), None)
+            answer = _earliest(current, asked.keys, asked.labels) or ""
+        case Form.ANY | Form.GIVEN:
+            said = next((value for key in asked.keys if (value := current.get(key))), "")
+            answer = asked.labels[0] if said and asked.form is Form.GIVEN else said
         case Form.LIST | Form.COUNT:
-            of_list = [value for key, value in current.items() if _is_item(key, asked) and value]
-            listed = ", ".join(of_list) if asked.form is Form.LIST else str(len(of_list))
-            return listed if of_list else None
+            answer = _listed(current, asked)
         case Form.AGO:
-            value = current.get((asked.subject, asked.relations[0]), "")
-            return days_ago(value, asked.day) if value else None
+            date_said = current.get((asked.subject, asked.relations[0]), "")
+            answer = days_ago(date_said, asked.day) if date_said else ""
         case Form.VALUE:
-            value = asked.subject
+            answer = asked.subject
             for relation in asked.relations:
-                value = current.get((value, relation), "")
-            return value or None
+                answer = current.get((answer, relation), "")
+    return answer or None
 
 
 def days_ago(value: str, day: str) -> str:
@@ -192,8 +195,14 @@ def days_ago(value: str, day: str) -> str:
     return f"{(read_date(day) - read_date(value)).days} days ago"
 
 
-def _is_item(key: Key, asked: Asked) -> bool:
-    return key[0] == asked.subject and key[1].startswith(f"{asked.relations[0]}/")
+def _listed(current: Mapping[Key, str], asked: Asked) -> str:
+    prefix = f"{asked.relations[0]}/"
+    values = [
+        value
+        for (subject, name), value in current.items()
+        if value and subject == asked.subject and name.startswith(prefix)
+    ]
+    return str(len(values) or "") if asked.form is Form.COUNT else ", ".join(values)
 
 
 def _earliest(current: Mapping[Key, str], keys: Sequence[Key], labels: Sequence[str]) -> str | None:
