@@ -34,7 +34,7 @@ def record(asked: Question) -> Sample:
         sample_id="s",
         chunks=tuple(Chunk(text=text, index=number) for number, text in enumerate(chunks)),
         questions=(asked,),
-        extra={"family": "factconsolidation"},
+        source="memoryagentbench/factconsolidation_sh_6k",
     )
 
 

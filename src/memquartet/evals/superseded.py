@@ -52,7 +52,7 @@ def superseded_in(sample: Sample) -> dict[str, Superseded]:
     Raises:
         InputError: a question's `extra["superseded"]` is not a list of texts.
     """
-    if sample.extra.get("family") == FACT_CONSOLIDATION:
+    if FACT_CONSOLIDATION in sample.source:
         statements = _statements(sample)
         found = {q.question_id: _by_statement(q, statements) for q in sample.questions}
     else:
