@@ -51,6 +51,8 @@ DECODE_GRAPHS = json.dumps(
         "cudagraph_capture_sizes": [1, 2, 4, 8, 16, 32, 64, 128, 256, 512],
     }
 )
+STRICT_JSON = json.dumps({"backend": "xgrammar", "disable_any_whitespace": True})
+"""A small model that may write white space between any two JSON tokens may write nothing else."""
 STARTS = (("--compilation-config", DECODE_GRAPHS), ("--enforce-eager",))
 PORT = 8177
 # FlashInfer's sampler compiles itself at the first call; nothing can be fetched or reported.
@@ -161,7 +163,7 @@ def _server_command(options: argparse.Namespace) -> list[str]:
         "--max-model-len", "8192", "--gpu-memory-utilization", "0.6",
         "--max-num-seqs", "512", "--max-num-batched-tokens", "16384",
         "--enable-prefix-caching", "--generation-config", "vllm", "--seed", "0",
-        "--uvicorn-log-level", "warning",
+        "--uvicorn-log-level", "warning", "--structured-outputs-config", STRICT_JSON,
     ]  # fmt: skip
 
 
