@@ -108,8 +108,8 @@ def test_the_splits_share_no_word_no_form_and_no_sentence(kind: WorldKind) -> No
 @of_each_kind
 @of_each_split
 async def test_one_search_finds_what_the_oracle_needs(kind: WorldKind, split: WorldSplit) -> None:
-    scores = [value for sample in make_worlds(kind, 11, 20, split) for value in await played(sample)]
-    assert len(scores) > 80
+    scores = [value for sample in make_worlds(kind, 11, 40, split) for value in await played(sample)]
+    assert len(scores) > 200
     assert sum(scores) / len(scores) >= 0.98
 
 

@@ -44,7 +44,7 @@ class ClassificationShape:
     examples: int = 6
     questions: int = 6
     bare: float = 0.5
-    familiar: float = 0.6
+    familiar: float = 0.75
 
     def __post_init__(self) -> None:
         """Check the numbers.
