@@ -1,0 +1,204 @@
+"""Adapters and models as GGUF; needs torch. The base is a tiny llama, and once the real one through llama.cpp."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("verl")
+
+import torch
+from gguf import GGUFReader, GGUFWriter, quants
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from memquartet.core.messages import Message, Speaker
+from memquartet.errors import ConfigError, InputError
+from memquartet.training.checkpoints import from_gguf
+from memquartet.training.export import Array, FileType, export
+from memquartet.training.tiny import save_tiny_model
+
+pytestmark = pytest.mark.train
+HEADS, KEY_HEADS, WIDTH = 4, 2, 16
+"""Of the tiny llama: heads, heads of keys, and numbers a head."""
+
+
+def halves_interleaved(weight: Array, heads: int) -> Array:
+    """The rows of each head as llama.cpp wants them: 0, 8, 1, 9, … in place of 0, 1, 2, …"""
+    order = [
+        head * WIDTH + place + half * WIDTH // 2
+        for head in range(heads)
+        for place in range(WIDTH // 2)
+        for half in range(2)
+    ]
+    return weight[order]
+
+
+def tensors_of(path: Path) -> dict[str, Array]:
+    return {one.name: quants.dequantize(one.data, one.tensor_type) for one in GGUFReader(path).tensors}
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("tiny"), sft=None)
+
+
+@pytest.fixture(scope="module")
+def base(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny llama as llama.cpp would have it, written without our exporter."""
+    path = tmp_path_factory.mktemp("base") / "tiny.gguf"
+    writer = GGUFWriter(path, "llama")
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KEY_HEADS)
+    writer.add_token_list(["a", "b"])
+    names = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v"}
+    names |= {"self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up"}
+    names |= {
+        "mlp.down_proj": "ffn_down",
+        "input_layernorm": "attn_norm",
+        "post_attention_layernorm": "ffn_norm",
+    }
+    weights = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32).state_dict()
+    for layer in range(2):
+        for theirs, ours in names.items():
+            weight = weights[f"model.layers.{layer}.{theirs}.weight"].numpy()
+            heads = {"attn_q": HEADS, "attn_k": KEY_HEADS}.get(ours)
+            laid_out = halves_interleaved(weight, heads) if heads else weight
+            writer.add_tensor(f"blk.{layer}.{ours}.weight", laid_out)
+    writer.add_tensor("token_embd.weight", weights["model.embed_tokens.weight"].numpy())
+    writer.add_tensor("output_norm.weight", weights["model.norm.weight"].numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def save_adapter(model: PreTrainedModel, folder: Path, *, rank: int, size: float = 0.1) -> Path:
+    torch.manual_seed(0)
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    adapted = get_peft_model(model, config)
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            weight.data.normal_(0, size)
+    adapted.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("file_type", "exact"), [(FileType.F16, 1e-3), (FileType.Q8_0, 2e-2)])
+def test_an_adapters_factors_give_the_difference_that_it_makes(
+    model_folder: Path, base: Path, tmp_path: Path, file_type: FileType, exact: float
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
+    adapter = save_adapter(model, tmp_path / "adapter", rank=32)
+    made = export(adapter, tmp_path / "out.gguf", base, file_type=file_type)
+    assert (made.kind, made.tensors, made.missed) == ("adapter", 2 * 2 * 7, 0)
+    fields = GGUFReader(tmp_path / "out.gguf").fields
+    assert fields["general.type"].contents() == "adapter"
+    assert fields["adapter.type"].contents() == "lora"
+    scale = fields["adapter.lora.alpha"].contents() / 32
+    merged = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32), adapter
+    ).merge_and_unload()
+    merged.save_pretrained(tmp_path / "merged")
+    export(tmp_path / "merged", tmp_path / "merged.gguf", base, file_type=FileType.F16)
+    before, after, factors = (
+        tensors_of(path) for path in (base, tmp_path / "merged.gguf", tmp_path / "out.gguf")
+    )
+    for name in (name.removesuffix(".lora_a") for name in factors if name.endswith(".lora_a")):
+        difference = scale * factors[f"{name}.lora_b"] @ factors[f"{name}.lora_a"]
+        error = np.abs(difference - (after[name] - before[name])).max()
+        assert error < exact * np.abs(difference).max() + 1e-3
+
+
+def test_a_whole_model_keeps_what_its_base_says_of_words_and_its_own_weights(
+    model_folder: Path, base: Path, tmp_path: Path
+) -> None:
+    made = export(model_folder, tmp_path / "model.gguf", base, file_type=FileType.F16)
+    assert made.kind == "model"
+    written, expected = tensors_of(tmp_path / "model.gguf"), tensors_of(base)
+    assert written.keys() == expected.keys()
+    for name, weight in expected.items():
+        np.testing.assert_allclose(written[name], weight, rtol=1e-2, atol=1e-3)
+    fields = GGUFReader(tmp_path / "model.gguf").fields
+    assert fields["tokenizer.ggml.tokens"].contents() == ["a", "b"]
+    assert fields["llama.attention.head_count_kv"].contents() == KEY_HEADS
+
+
+def test_the_nearest_adapter_of_a_difference_of_low_rank_is_the_difference(
+    model_folder: Path, base: Path, tmp_path: Path
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
+    adapter = save_adapter(model, tmp_path / "adapter", rank=4)
+    whole = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32), adapter
+    ).merge_and_unload()
+    whole.save_pretrained(tmp_path / "whole")
+    near = export(tmp_path / "whole", tmp_path / "near.gguf", base, file_type=FileType.F16, rank=4)
+    half = export(tmp_path / "whole", tmp_path / "half.gguf", base, file_type=FileType.F16, rank=2)
+    assert near.kind == "adapter"
+    assert near.missed < 1e-3 < half.missed < 1
+
+
+def test_what_does_not_go_together_is_refused(model_folder: Path, base: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
+    adapter = save_adapter(model, tmp_path / "adapter", rank=4)
+    with pytest.raises(ConfigError, match="adapter already"):
+        export(adapter, tmp_path / "out.gguf", base, rank=4)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="neither an adapter"):
+        export(tmp_path / "empty", tmp_path / "out.gguf", base)
+    with pytest.raises(InputError, match="no GGUF file"):
+        export(adapter, tmp_path / "out.gguf", adapter / "adapter_config.json")
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "use_dora": True}), encoding="utf-8")
+    with pytest.raises(InputError, match="plain LoRA"):
+        export(adapter, tmp_path / "out.gguf", base)
+    assert not (tmp_path / "out.gguf").exists()
+
+
+@pytest.mark.model
+@pytest.mark.slow
+async def test_an_adapter_says_the_same_through_llama_cpp_and_transformers(tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    from memquartet.llm.local import LocalChatModel
+    from memquartet.llm.models import pull
+    from memquartet.llm.protocols import ChatRequest, Sampling
+
+    gguf = pull("smollm2-135m")
+    from_gguf(gguf, tmp_path / "model")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
+    adapter = save_adapter(model, tmp_path / "adapter", rank=32, size=0.006)
+    made = export(adapter, tmp_path / "out.gguf", gguf)
+    assert made.bytes < 15_000_000
+    words = AutoTokenizer.from_pretrained(tmp_path / "model")
+    adapted = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32), adapter
+    )
+    texts = ["Where does Mira live?", "Name a colour.", "Count to five.", "What is a cat?"]
+    with_it, without = (
+        LocalChatModel(name, parallel=1, context=256) for name in (f"{gguf}+{tmp_path / 'out.gguf'}", gguf)
+    )
+    equal = tokens = changed = 0
+    for text in texts:
+        chat = (Message(speaker=Speaker.USER, content=text),)
+        request = ChatRequest(messages=chat, sampling=Sampling(max_tokens=12), logprobs=True)
+        said, plain = await with_it.complete(request), await without.complete(request)
+        changed += said.text != plain.text
+        ids = words.apply_chat_template(
+            [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=False
+        )
+        assert tuple(ids) == said.prompt_ids
+        output = list(said.output_ids or ())
+        with torch.no_grad():
+            logits = adapted(torch.tensor([ids + output])).logits[0, len(ids) - 1 : -1]
+        equal += int((logits.argmax(-1) == torch.tensor(output)).sum())
+        tokens += len(output)
+    await with_it.aclose()
+    await without.aclose()
+    assert changed >= 3
+    # llama.cpp rounds activations to 8 bits: near ties may fall the other way.
+    assert equal >= 0.9 * tokens
