@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from memquartet.errors import ConfigError
 from memquartet.evals.comparison import METHOD
 from memquartet.evals.files import write_lines
 from memquartet.evals.quality_table import confusion_rows, quality_rows
@@ -19,6 +20,7 @@ from memquartet.evals.results import OVERALL
 Told = Mapping[str, Any]
 MODEL_FREE = ("oracle", "oracle_search")
 """Rows that are the same whatever the model; the page has them once."""
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 JUDGED = ("quartet", "oracle")
 """Rows whose memory is looked into; those with searches have the same."""
 IN_DETAIL = ("quartet", "quartet_search", "rag_bm25", *MODEL_FREE)
@@ -31,13 +33,18 @@ DRAWS = 1000
 
 
 def write_page(told: Sequence[Told], out: Path, *, command: str, across: Sequence[Told] = ()) -> None:
-    """Write OUT.md, and OUT-scores.png and OUT-memory.png where matplotlib is installed.
+    """Write OUT.md, and plots beside it where matplotlib is installed.
+
+    Only what stands between the marks `BEGIN` and `END` is replaced: the words around it are a person's.
 
     Args:
         told: what `teaching.json` holds, a model each, in the order of the page.
         out: the page without its suffix.
         command: what was typed.
         across: differences between the models.
+
+    Raises:
+        ConfigError: OUT.md is there and has no marks.
     """
     plots: list[str] = []
     if find_spec("matplotlib"):
@@ -46,16 +53,26 @@ def write_page(told: Sequence[Told], out: Path, *, command: str, across: Sequenc
         plots = teaching_plots.draw(told, out)
     else:
         print("no plots: pip install 'memquartet[bench]'")
-    write_lines(out.with_suffix(".md"), page(told, plots, command, across))
+    path = out.with_suffix(".md")
+    before, after = _around(path)
+    write_lines(path, [*before, BEGIN, "", *page(told, plots, command, across), END, *after])
     print(f"wrote {out.with_suffix('.md')}")
+
+
+def _around(path: Path) -> tuple[list[str], list[str]]:
+    """The lines before and after the measured part; a title where there is no page yet."""
+    if not path.exists():
+        return ["# What teaching brings", ""], []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if lines.count(BEGIN) != 1 or lines.count(END) != 1:
+        raise ConfigError(f"{path} has no lines {BEGIN!r} and {END!r}: choose another --out, or delete it")
+    return lines[: lines.index(BEGIN)], lines[lines.index(END) + 1 :]
 
 
 def page(
     told: Sequence[Told], plots: Sequence[str], command: str, across: Sequence[Told] = ()
 ) -> Iterator[str]:
-    """The lines of the page; `across` are differences between models."""
-    yield "# What teaching brings"
-    yield ""
+    """The measured part, line by line; `across` are differences between models."""
     yield from _conditions(told, command)
     yield "## Answers"
     yield ""

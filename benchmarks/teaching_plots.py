@@ -18,6 +18,8 @@ mpl.use("agg")
 COLOURS = mpl.colormaps["tab20"].colors
 # Any: parsed JSON of `teaching.py`.
 Told = Mapping[str, Any]
+NOT_COUNTED = ("evidence whose chunk was reached",)
+"""What is no share of things that are either so or not, and cannot be put together from its means."""
 Bar = tuple[str, Mapping[str, float | None] | None]
 
 
@@ -54,6 +56,8 @@ def _memory(told: Sequence[Told]) -> Figure | None:
     held = [(f"{label} {row}".strip(), by_set) for label, row, by_set in lines(told) if row in JUDGED]
     groups: list[tuple[str, list[Bar]]] = []
     for label, place in MEASURES.items():
+        if label in NOT_COUNTED:
+            continue
         bars: list[Bar] = [(name, in_worlds(by_set, "memory", *place)) for name, by_set in held]
         if any(summary for _, summary in bars):
             groups.append((label, bars))
