@@ -318,6 +318,7 @@ def _about(options: argparse.Namespace, parallel: int) -> dict[str, object]:
         "searches": options.searches,
         "parallel": parallel,
         "device": options.device or f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}",
+        "command": _command(),
         "date": datetime.now(UTC).date().isoformat(),
         "commit": _commit(),
         "versions": {

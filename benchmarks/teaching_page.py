@@ -95,10 +95,6 @@ def page(
     yield from _shown(told)
     for one in told:
         yield from _memory(one)
-    yield "## Costs"
-    yield ""
-    yield "Tokens as the backend counts them. Seconds are wall time beside all other calls in flight, waiting for a place included."
-    yield ""
     yield from _costs(told)
 
 
@@ -180,7 +176,7 @@ def _conditions(told: Sequence[Told], command: str) -> Iterator[str]:
     ]
     yield from _table(head, [[name, *values] for name, values in keys])
     yield "```sh"
-    yield command
+    yield from dict.fromkeys([*(one["command"] for one in told), command])
     yield "```"
     yield ""
 
@@ -325,6 +321,12 @@ def _costs(told: Sequence[Told]) -> Iterator[str]:
                     _seconds(answering["seconds"]["p50"]),
                 ]
             )
+    if not rows:
+        return
+    yield "## Costs"
+    yield ""
+    yield "Tokens as the backend counts them. Seconds are wall time beside all other calls in flight, waiting for a place included."
+    yield ""
     yield from _table(
         [
             "model", "system", "set", "reading: calls a sample", "tokens", "seconds",
