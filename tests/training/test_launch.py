@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,12 @@ def test_a_plan_is_verls_own_command() -> None:
     assert launch.environment["VERL_PLATFORM"] == "cpu"
     assert "VERL_PLATFORM" not in plan(["grpo"], []).environment
     assert "'preset=[grpo,cpu]'" in launch.shell
+
+
+@pytest.mark.skipif(find_spec("flashinfer") is not None, reason="FlashInfer is installed")
+def test_a_gpu_run_does_without_flashinfer_where_it_is_missing() -> None:
+    assert plan(["grpo", "h100"], []).environment["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
+    assert "VLLM_USE_FLASHINFER_SAMPLER" not in plan(["grpo", "cpu"], []).environment
 
 
 @pytest.mark.parametrize(("names", "overrides"), [(["gpro"], []), (["grpo"], ["trainer.total_epochs"])])

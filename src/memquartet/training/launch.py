@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata, resources
+from importlib.util import find_spec
 from pathlib import Path
 
 from memquartet.errors import ConfigError
@@ -109,8 +110,13 @@ def plan(
         *_places(out),
         *overrides,
     )
-    extra = _CPU_ENVIRONMENT if CPU_PRESET in names else {}
+    extra = _CPU_ENVIRONMENT if CPU_PRESET in names else _vllm()
     return Launch(command=command, environment={**_ENVIRONMENT, **extra, **_loggers(out)})
+
+
+def _vllm() -> Mapping[str, str]:
+    """On a GPU vLLM 0.24 wants FlashInfer's sampler, and where FlashInfer is missing it does not start without this."""
+    return {} if find_spec("flashinfer") else {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
 
 
 def note_start(launch: Launch, out: Path) -> None:
