@@ -242,4 +242,5 @@ def _gists(text: str) -> list[str]:
 
 
 def _compact(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    # Without spaces: so the grammar of a local model has it, and it takes fewer tokens.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
