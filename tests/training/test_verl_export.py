@@ -13,6 +13,7 @@ pytest.importorskip("verl")
 import torch
 from gguf import GGUFReader, GGUFWriter, quants
 from peft import LoraConfig, PeftModel, get_peft_model
+from tokenizers import decoders
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from memquartet.core.messages import Message, Speaker
@@ -175,6 +176,8 @@ async def test_an_adapter_says_the_same_through_llama_cpp_and_transformers(tmp_p
     made = export(adapter, tmp_path / "out.gguf", gguf)
     assert made.bytes < 15_000_000
     words = AutoTokenizer.from_pretrained(tmp_path / "model")
+    # As grammars of vLLM read it: a token's "Ġ" is a space.
+    assert isinstance(words.backend_tokenizer.decoder, decoders.ByteLevel)
     adapted = PeftModel.from_pretrained(
         AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32), adapter
     )

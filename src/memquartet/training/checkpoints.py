@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from tokenizers import decoders, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from memquartet.errors import ConfigError, InputError
@@ -31,6 +32,11 @@ def from_gguf(file: Path, folder: Path) -> None:
     if not file.is_file():
         raise InputError(f"{str(file)!r}: no such GGUF file")
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    words = tokenizer.backend_tokenizer
+    if isinstance(words.pre_tokenizer, pre_tokenizers.ByteLevel):
+        # transformers writes a byte-fallback decoder before the byte-level one. The text is the same, but vLLM's grammars go
+        # by it, and then refuse every token with a space where a JSON schema allows one.
+        words.decoder = decoders.ByteLevel()
     model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     if END_OF_TURN in tokenizer.get_vocab():
         tokenizer.eos_token, tokenizer.pad_token = END_OF_TURN, PADDING
