@@ -1,6 +1,7 @@
 # make demo        set everything up and watch the four agents at work
-# make test        install what the tests need and run them all
-# make test-train  install torch and verl into .venv-train (several GB) and run the tests of training
+# make test        install what the tests need and run them all: test-fast, then test-train
+# make test-fast   all tests but those of the trainer, without torch
+# make test-train  install torch's CPU build and verl into .venv-train (2.2 GB) and run the tests of training
 # make check       style, types, import rules, spelling, dependencies
 # make clean       remove .venv, .venv-train and caches; models, runs and memories stay
 
@@ -9,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRAIN_VENV := .venv-train
 MODEL := smollm2-135m
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # Looked up when a rule needs it; a name in the PATH may still be a version that does not run.
 FIND_PYTHON = for name in python3 python3.12 python3.11 python; do \
@@ -16,7 +18,7 @@ FIND_PYTHON = for name in python3 python3.12 python3.11 python; do \
 	  then echo $$name; break; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-train check clean model
+.PHONY: help demo test test-fast test-train check clean model
 
 help:
 	@grep -E '^# make' Makefile | cut -c3-
@@ -24,7 +26,10 @@ help:
 demo: model
 	@$(BIN)/memquartet demo
 
-test: $(VENV)/installed-dev model
+test: test-fast
+	@$(MAKE) test-train
+
+test-fast: $(VENV)/installed-dev model
 	$(BIN)/pytest -n 2
 
 # One after the other: each run starts Ray, and Ray starves beside another.
@@ -69,9 +74,11 @@ $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
 	@$(PIP) -e '.[openai,local,eval,dev]'
 	@touch $@ $(VENV)/installed-demo
 
-# torch first: what is there already is not replaced, so that a CPU build can be put in beforehand.
+# torch first, and so that PyTorch's own CPU build wins over one with CUDA: 2.13.0+cpu is newer than 2.13.0.
+# Where that index is out of reach pip says so and takes what the usual one has.
 $(TRAIN_VENV)/installed: pyproject.toml | $(TRAIN_VENV)/bin/python
 	@echo "Installing memquartet with torch and verl (takes several minutes)"
-	@$(TRAIN_VENV)/bin/python -m pip --disable-pip-version-check install --quiet torch==2.13.0
-	@$(TRAIN_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -e '.[openai,score,train,dev]'
+	@$(TRAIN_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps torch==2.13.0 \
+	  --extra-index-url $(TORCH_INDEX) --retries 1
+	@$(TRAIN_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -e '.[openai,local,score,train,dev]'
 	@touch $@
