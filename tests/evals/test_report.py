@@ -2,17 +2,25 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from tests.evals.support import samples, system
 from typing_extensions import override
 
+from memquartet import __version__
+from memquartet.benchmarks.memorybench.catalogue import names_of
 from memquartet.errors import ConfigError, ModelServerError
+from memquartet.evals.charts import Point, cost_against_score
+from memquartet.evals.paper_tables import paper_tables
 from memquartet.evals.report import report
+from memquartet.evals.results import QuestionResult
 from memquartet.evals.runner import evaluate
 from memquartet.llm.protocols import ChatRequest
+from memquartet.scoring.summary import summarize
 from memquartet.testing.models import Scripted, ScriptedModel
 
 HOSTILE = "</div><script>alert(1)</script> & thing 1"
@@ -30,7 +38,7 @@ def run(out: Path, name: str, reply: Scripted) -> None:
 class Page(HTMLParser):
     """Tags with their attributes, and the text; every tag that is opened must be closed in order."""
 
-    VOID = frozenset({"meta", "rect", "line", "circle"})
+    VOID = frozenset({"meta", "rect", "line", "circle", "br", "wbr"})
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -118,6 +126,90 @@ def test_a_system_without_any_answer_has_dashes_and_no_zero(tmp_path: Path) -> N
     page = report([out])
     assert "no score" in page
     assert re.search(r"<th scope=row>rag_bm25</th><td>—</td>.*<td>6</td>", page)
+
+
+def test_the_page_tells_how_a_run_was_made_and_of_how_much(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    model = ScriptedModel(lambda _: "thing 0")
+    asyncio.run(evaluate(samples(), [system(model)], out=out, config={}, command="memquartet eval run <x>"))
+    text = Page(report([out])).text
+    assert "samples2" in text
+    assert "questions6" in text
+    assert "memquartet eval run <x>" in text
+    assert f"memquartet {__version__}, Python" in text
+
+
+def test_a_best_score_stands_out_and_equal_ones_do_not(tmp_path: Path) -> None:
+    run(tmp_path / "run", "rag_bm25", "thing 1")
+    run(tmp_path / "run", "no_memory", "wrong")
+    assert "class=best" in report([tmp_path / "run"])
+    run(tmp_path / "same", "rag_bm25", "wrong")
+    run(tmp_path / "same", "no_memory", "wrong")
+    assert "class=best" not in report([tmp_path / "same"])
+
+
+def test_bars_use_the_page_also_where_scores_are_low(tmp_path: Path) -> None:
+    run(tmp_path / "high", "no_memory", "thing 1")
+    assert "from 0 to 100 %" in report([tmp_path / "high"])
+    model = ScriptedModel(lambda _: "no idea at all")
+    asyncio.run(evaluate(samples(), [system(model)], out=tmp_path / "low", config={}))
+    assert "from 0 to 10 %" in report([tmp_path / "low"])
+
+
+def test_labels_of_systems_with_one_cost_and_score_lie_apart_inside_the_plot() -> None:
+    equal = [Point(name=f"s{n}", cost=5, summary=summarize([0.0])) for n in range(8)]
+    heights = re.findall(r'<text x="[\d.]+" y="([\d.]+)"[^>]*>s\d<', cost_against_score("t", equal))
+    places = sorted(map(float, heights))
+    assert len(places) == 8
+    assert all(later - one >= 12 for one, later in pairwise(places))
+    assert max(places) < 272
+
+
+def row(sample_id: str, category: str, score: float | None) -> QuestionResult:
+    return QuestionResult(
+        sample_id=sample_id,
+        question_id=f"{category}:{sample_id}:{score}",
+        category=category,
+        metric="m",
+        question="?",
+        gold=(),
+        answer="",
+        score=score,
+    )
+
+
+def test_a_run_in_steps_has_a_column_for_each_step_and_is_summed_up_by_its_last() -> None:
+    rows = [
+        row(f"stepwise:Legal:{step:02}", dataset, 0.1 * step)
+        for step in range(3)
+        for dataset in names_of("domain", "Legal")
+    ]
+    steps, summary = paper_tables("memorybench:Legal", {"quartet": rows})
+    assert (steps.head, steps.rows) == (
+        ["system", "step 0", "step 1", "step 2"],
+        [["quartet", "0.0", "10.0", "20.0"]],
+    )
+    last = [one for one in rows if one.sample_id.endswith("02")]
+    (alone,) = paper_tables("memorybench:Legal", {"quartet": list(map(off_policy, last))})
+    assert summary.rows == alone.rows
+    assert "Legal" in summary.title
+
+
+def off_policy(one: QuestionResult) -> QuestionResult:
+    return replace(one, sample_id="off-policy:Legal")
+
+
+def test_a_summary_that_lacks_a_data_set_says_so_and_sums_up_nothing() -> None:
+    (table,) = paper_tables("memorybench:Legal", {"quartet": [row("off-policy:x", "LexEval-QA", 0.5)]})
+    assert table.rows == [["quartet", "—", "—", "—", "0"]]
+    assert "JuDGE" in table.caption
+
+
+def test_memoryagentbench_s_table_has_the_columns_whose_sources_were_run() -> None:
+    rows = [row("a", "ruler_qa1_197K", 0.5), row("b", "ruler_qa1_197K", None)]
+    (table,) = paper_tables("memoryagentbench", {"x": rows})
+    assert (table.head, table.rows) == (["system", "SH-QA"], [["x", "50.0"]])
+    assert paper_tables("locomo", {"x": [row("a", "temporal", 1.0)]}) == []
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:

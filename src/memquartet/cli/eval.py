@@ -216,7 +216,7 @@ def run(
             "embedder": embedder,
             "chunk_tokens": chunk_tokens,
             "answer_tokens": answer_tokens,
-            "memorize": memorize,
+            **({"memorize": memorize} if benchmark.startswith("memoryagentbench") else {}),
             **_protocol(benchmark, options, simulator),
             "questions": questions,
         },

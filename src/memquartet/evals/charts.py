@@ -77,18 +77,27 @@ def cost_against_score(title: str, points: Sequence[Point], *, top: float = 1.0)
         if point.summary.low is not None and point.summary.high is not None:
             parts.append(_line(place_x, y(point.summary.low), place_x, y(point.summary.high), "whisker"))
         parts.append(f'<circle class="bar" cx="{place_x:.1f}" cy="{place_y:.1f}" r="5"/>')
-        label_y = place_y
-        # Labels that would cover one another move down.
-        while any(abs(place_x - other_x) < 100 and abs(label_y - other_y) < 12 for other_x, other_y in taken):
-            label_y += 4
+        label_y = _free_place(place_x, place_y, taken, top=_MARGIN, bottom=bottom - 6)
         taken.append((place_x, label_y))
         parts.append(_text(place_x + 9, label_y, point.name))
     told = "; ".join(
         f"{point.name} {percent(point.summary.mean)} at {point.cost:,.0f} tokens" for point in shown
     )
-    return _svg(
-        _PLOT_WIDTH, max(_PLOT_HEIGHT, int(max(label_y for _, label_y in taken)) + 20), title, told, parts
-    )
+    return _svg(_PLOT_WIDTH, _PLOT_HEIGHT, title, told, parts)
+
+
+def _free_place(
+    x: float, y: float, taken: Sequence[tuple[float, float]], *, top: float, bottom: float
+) -> float:
+    """The height nearest to `y`, inside the plot, where a label covers no other; `y` where there is none."""
+
+    def free(height: float) -> bool:
+        return top <= height <= bottom and not any(
+            abs(x - other_x) < _LABEL and abs(height - other_y) < _BAR - 3 for other_x, other_y in taken
+        )
+
+    steps = (sign * step for step in range(0, _PLOT_HEIGHT, 2) for sign in (-1, 1))
+    return next((y + step for step in steps if free(y + step)), y)
 
 
 def percent(value: float | None) -> str:

@@ -17,10 +17,10 @@ from memquartet.errors import ConfigError
 from memquartet.evals.charts import Point, bars, cost_against_score, percent
 from memquartet.evals.comparison import METHOD, Comparison, compare, systems_in
 from memquartet.evals.files import read_json
+from memquartet.evals.paper_tables import paper_tables
 from memquartet.evals.quality_table import confusion_rows, quality_rows
 from memquartet.evals.results import OVERALL, QUESTIONS_SUFFIX, QuestionResult, read_questions
 from memquartet.evals.scores import summaries
-from memquartet.scoring.mab_table import mab_table
 from memquartet.scoring.summary import Summary
 
 DISAGREEMENTS = 20
@@ -57,6 +57,7 @@ class Section:
     title: str
     config: Mapping[str, object]
     entries: Sequence[Entry]
+    calls: Sequence[Mapping[str, object]] = ()
 
 
 def report(folders: Sequence[Path]) -> str:
@@ -115,7 +116,17 @@ def _gathered(runs: Sequence[tuple[Path, Mapping[str, object]]]) -> Section:
     config = runs[0][1].get("config")
     config = config if isinstance(config, dict) else {}
     title = str(config.get("benchmark") or config.get("dataset") or runs[0][0].name)
-    return Section(title=title, config=config, entries=entries)
+    told = runs[0][1]
+    counts = {name: told[name] for name in ("samples", "questions") if name in told}
+    calls = [call for folder, _ in runs for call in _calls(folder)]
+    return Section(title=title, config={**config, **counts}, entries=entries, calls=calls)
+
+
+def _calls(folder: Path) -> list[Mapping[str, object]]:
+    """How a run was started and gone on with; nothing where its file does not say."""
+    path = folder / "run.json"
+    calls = read_json(path).get("calls") if path.is_file() else None
+    return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
 
 
 def _section(number: int, section: Section) -> str:
@@ -123,9 +134,9 @@ def _section(number: int, section: Section) -> str:
     compared = [compare(other.rows, first.rows, name_a=other.label, name_b=first.label) for other in others]
     parts = [
         f'<section aria-labelledby="data-{number}"><h2 id="data-{number}">{escape(section.title)}</h2>',
-        _config(section.config),
+        _config(section),
         _scores(section),
-        _paper_table(section),
+        _paper_tables(section),
         _bars(section),
         _memory(section),
         _costs(section),
@@ -136,19 +147,27 @@ def _section(number: int, section: Section) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _config(config: Mapping[str, object]) -> str:
+def _config(section: Section) -> str:
+    """What was run, and folded up how: versions and commands."""
     rows = "".join(
-        f"<dt>{escape(str(key))}</dt><dd>{escape(str(value))}</dd>"
-        for key, value in config.items()
+        f"<div><dt>{escape(str(key))}</dt><dd>{escape(str(value))}</dd></div>"
+        for key, value in section.config.items()
         if value is not None
     )
-    return f"<dl>{rows}</dl>"
+    calls = "".join(
+        f"<li><code>{escape(str(call.get('command')))}</code><br>"
+        f"<span class=soft>memquartet {escape(str(call.get('memquartet')))}, Python {escape(str(call.get('python')))},"
+        f" {escape(str(call.get('platform')))}</span></li>"
+        for call in section.calls
+    )
+    how = f"<details><summary>How it was run</summary><ul>{calls}</ul></details>" if calls else ""
+    return f"<dl>{rows}</dl>{how}"
 
 
 def _scores(section: Section) -> str:
     """Systems down, categories across, as the papers print them; the best of a column stands out."""
     columns = _categories(section)
-    best = {column: _best(entry.scores.get(column) for entry in section.entries) for column in columns}
+    best = {column: _best([entry.scores.get(column) for entry in section.entries]) for column in columns}
     rows = []
     for entry in section.entries:
         unscored = sum(row.score is None for row in entry.rows)
@@ -172,30 +191,20 @@ def _score_cell(summary: Summary | None, best: float | None) -> str:
     return f"<td{kind}>{percent(summary.mean)}{bounds}</td>"
 
 
-def _paper_table(section: Section) -> str:
-    """MemoryAgentBench's own table where all of a column's sources were run."""
-    tables = {
-        entry.label: mab_table({name: summary.mean for name, summary in entry.scores.items()})
-        for entry in section.entries
-    }
-    columns = [
-        column
-        for column in next(iter(tables.values())).cells
-        if any(table.cells[column] is not None for table in tables.values())
-    ]
-    if not columns:
-        return ""
-    rows = [
-        [
-            f"<th scope=row>{escape(label)}</th>",
-            *(f"<td>{percent(table.cells[column])}</td>" for column in columns),
-        ]
-        for label, table in tables.items()
-    ]
-    return "<h3>As in MemoryAgentBench's Table 3</h3>" + _table(
-        "Columns and group means of the paper; a column is there when all its sources were run.",
-        ["system", *columns],
-        rows,
+def _paper_tables(section: Section) -> str:
+    """What the benchmark's own paper prints."""
+    tables = paper_tables(section.title, {entry.label: entry.rows for entry in section.entries})
+    return "".join(
+        f"<h3>{escape(table.title)}</h3>"
+        + _table(
+            table.caption,
+            table.head,
+            (
+                [f"<th scope=row>{escape(label)}</th>", *(f"<td>{escape(cell)}</td>" for cell in cells)]
+                for label, *cells in table.rows
+            ),
+        )
+        for table in tables
     )
 
 
@@ -206,7 +215,8 @@ def _bars(section: Section) -> str:
         rows = [(entry.label, entry.scores[column]) for entry in section.entries if column in entry.scores]
         svg = bars(f"Scores: {column}", rows, top=top)
         panels.append(f"<figure><figcaption>{escape(column)}</figcaption>{svg}</figure>")
-    return f'<h3>By category</h3><div class="panels">{"".join(panels)}</div>'
+    scale = f'<p class="soft">Bars and intervals from 0 to {100 * top:.0f} %.</p>'
+    return f'<h3>By category</h3>{scale}<div class="panels">{"".join(panels)}</div>'
 
 
 def _memory(section: Section) -> str:
@@ -217,7 +227,7 @@ def _memory(section: Section) -> str:
         if isinstance(memory := entry.told.get("memory"), Mapping)
     }
     rows = [
-        [f"<th scope=row>{escape(label)}</th>", *(f"<td>{escape(cell)}</td>" for cell in cells)]
+        [f"<th scope=row>{escape(label)}</th>", *map(_quality_cell, cells)]
         for label, cells in quality_rows(list(told.values()))
     ]
     if not rows:
@@ -234,6 +244,11 @@ def _memory(section: Section) -> str:
                 _table(f"{label}: decisions about facts, given the memories shown with them.", head, lines)
             )
     return "".join(parts)
+
+
+def _quality_cell(cell: str) -> str:
+    value, _, rest = cell.partition(" ")
+    return f"<td>{escape(value)}{f'<small>{escape(rest)}</small>' if rest else ''}</td>"
 
 
 def _costs(section: Section) -> str:
@@ -302,7 +317,8 @@ def _disagreements(one: Comparison) -> str:
     if not different:
         return ""
     shown = different[:DISAGREEMENTS]
-    head = f"{one.name_b} and {one.name_a}: {len(different)} questions scored differently"
+    count = f"{len(different)} question{'s' if len(different) > 1 else ''}"
+    head = f"{one.name_b} and {one.name_a}: {count} scored differently"
     more = f", {len(shown)} of them below" if len(shown) < len(different) else ""
     questions = "".join(_question(other, first, one) for other, first in shown)
     return f"<h3>{escape(head + more)}</h3>{questions}"
@@ -321,7 +337,7 @@ def _question(other: QuestionResult, first: QuestionResult, one: Comparison) -> 
 
 
 def _side(name: str, row: QuestionResult) -> str:
-    kind = "right" if row.score and row.score >= 0.5 else "wrong"
+    kind = "right" if row.score and row.score >= 0.5 else "" if row.score else "wrong"
     shown = _listed("What it was shown", row.shown)
     return (
         f"<div><h5>{escape(name)}: {percent(row.score)}</h5>"
@@ -339,7 +355,8 @@ def _listed(head: str, texts: Sequence[str], *, opened: bool = False) -> str:
 
 
 def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    columns = "".join(f"<th scope=col>{escape(name)}</th>" for name in head)
+    # A long name of a data set breaks behind its underscores.
+    columns = "".join(f"<th scope=col>{escape(name).replace('_', '_<wbr>')}</th>" for name in head)
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
     # A table wider than the screen scrolls by keyboard, too.
     return (
@@ -354,16 +371,19 @@ def _categories(section: Section) -> list[str]:
     return [OVERALL, *names] if len(names) > 1 else [OVERALL]
 
 
-def _best(found: Iterable[Summary | None]) -> float | None:
-    return max((one.mean for one in found if one is not None and one.mean is not None), default=None)
+def _best(found: Sequence[Summary | None]) -> float | None:
+    """The highest mean; None where all are equal, since none stands out then."""
+    means = {one.mean for one in found if one is not None and one.mean is not None}
+    return max(means) if len(means) > 1 else None
 
 
 def _top(section: Section) -> float:
-    """Where the axes end: 100 %, or beyond what a judge's scale gave."""
-    means = (
-        summary.high or summary.mean or 0 for entry in section.entries for summary in entry.scores.values()
+    """Where the axes end: the next of 10, 20, 50 and 100 % above every interval, or what a judge's scale gave."""
+    highest = max(
+        (summary.high or summary.mean or 0 for entry in section.entries for summary in entry.scores.values()),
+        default=0.0,
     )
-    return max(1.0, *means)
+    return next((top for top in (0.1, 0.2, 0.5, 1.0) if highest <= top), highest)
 
 
 def _n(section: Section, category: str) -> int:
