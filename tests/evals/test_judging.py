@@ -63,3 +63,17 @@ async def test_a_judge_that_says_neither_yes_nor_no_leaves_the_answer_unscored_a
     found, asked = await verdict(locomo("q", "temporal", "Bristol"), "There.", ["perhaps"] * 3)
     assert found == Verdict(score=None, problem="no verdict: judge decided nothing", metric="judge:locomo")
     assert asked == 3
+
+
+async def test_a_critic_judges_writingbench_in_the_judge_s_place_and_nothing_else() -> None:
+    info = {"criteria": [{"name": "style"}], "golden_answer": "x"}
+    questions = [
+        Question(question_id=name, text="Write.", answers=(), extra={"dataset": name, "info": info})
+        for name in ("WritingBench-Politics&Law", "NFCats")
+    ]
+    sample = Sample(sample_id="s", chunks=(), questions=tuple(questions), extra={"judge": "memorybench"})
+    score = judged_by(
+        ModelJudge(model=ScriptedModel(["4"], name="judge")),
+        critic=ModelJudge(model=ScriptedModel(['{"score": 9}'], name="critic")),
+    )
+    assert [(await score(sample, question, "Text.")).score for question in questions] == [9, 4]

@@ -81,6 +81,11 @@ def command() -> None:
 )
 @click.option("--judge", metavar="SPEC", help="Model that judges answers, where the benchmark wants one.")
 @click.option(
+    "--critic",
+    metavar="SPEC",
+    help="MemoryBench: model that judges WritingBench in the judge's place, as the official 7B critic does.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="The run's folder; by default runs/ and the benchmark's name.",
@@ -155,6 +160,7 @@ def run(
     systems: Sequence[str],
     given: Sequence[str],
     judge: str | None,
+    critic: str | None,
     out: Path | None,
     names: Sequence[str],
     limit: int | None,
@@ -217,12 +223,13 @@ def run(
             "chunk_tokens": chunk_tokens,
             "answer_tokens": answer_tokens,
             **({"memorize": memorize} if benchmark.startswith("memoryagentbench") else {}),
-            **_protocol(benchmark, options, simulator),
+            **_protocol(benchmark, options, simulator, critic),
             "questions": questions,
         },
         settings=settings,
         context_tokens=context_tokens,
         judge=judge,
+        critic=critic,
         simulator=simulator,
         answer_tokens=answer_tokens,
         size=size or ChunkSize(),
@@ -312,19 +319,24 @@ def systems_command(*, screen: Screen) -> None:
     screen.answer({"systems": names}, "\n".join(names))
 
 
-def _protocol(benchmark: str, options: Options, simulator: str | None) -> dict[str, object]:
+def _protocol(
+    benchmark: str, options: Options, simulator: str | None, critic: str | None
+) -> dict[str, object]:
     """What makes a run of MemoryBench another run.
 
     Raises:
         ConfigError: a protocol of MemoryBench for another benchmark.
     """
     if benchmark.partition(":")[0] != "memorybench":
-        if options.protocol is not Order.OFF_POLICY or simulator:
-            raise ConfigError(f"--protocol and --simulator go with memorybench:NAME, given {benchmark!r}")
+        if options.protocol is not Order.OFF_POLICY or simulator or critic:
+            raise ConfigError(
+                f"--protocol, --simulator and --critic go with memorybench:NAME, given {benchmark!r}"
+            )
         return {}
     return {
         "protocol": options.protocol.value,
         "simulator": simulator,
+        "critic": critic,
         "dialogues": options.dialogues,
         "batch": options.batch,
     }

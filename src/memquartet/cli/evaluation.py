@@ -55,6 +55,7 @@ class Plan:
     settings: Settings = field(default_factory=dict)
     context_tokens: int | None = None
     judge: str | None = None
+    critic: str | None = None
     simulator: str | None = None
     answer_tokens: int | None = None
     size: ChunkSize = field(default_factory=ChunkSize)
@@ -102,6 +103,7 @@ async def _evaluate(plan: Plan, screen: Screen) -> list[SystemResult]:
     """Make models and systems, and evaluate with a bar for each system over its chunks and questions."""
     chat = make_model(plan.model, parallel=plan.calls_at_once)
     judge = make_model(plan.judge, parallel=plan.calls_at_once) if plan.judge else None
+    critic = make_model(plan.critic, parallel=plan.calls_at_once) if plan.critic else None
     user = make_model(plan.simulator, parallel=plan.calls_at_once) if plan.simulator else None
     embedder = make_embedder(plan.embedder)
     try:
@@ -125,7 +127,12 @@ async def _evaluate(plan: Plan, screen: Screen) -> list[SystemResult]:
                 command=shlex.join(["memquartet", *sys.argv[1:]]),
                 concurrency=plan.concurrency,
                 budget=plan.budget,
-                score_answer=judged_by(ModelJudge(model=CachedModel(judge, kept))) if judge else by_metric,
+                score_answer=judged_by(
+                    ModelJudge(model=CachedModel(judge, kept)),
+                    critic=ModelJudge(model=CachedModel(critic, kept)) if critic else None,
+                )
+                if judge
+                else by_metric,
                 on_policy=OnPolicy(
                     user=CachedModel(BudgetedModel(user, plan.budget), kept) if user else model,
                     size=plan.size,
@@ -137,7 +144,7 @@ async def _evaluate(plan: Plan, screen: Screen) -> list[SystemResult]:
                 on_progress=lambda system, _unit: bar.advance(tasks[system]),
             )
     finally:
-        for one in (chat, judge, user):
+        for one in (chat, judge, critic, user):
             if one:
                 await one.aclose()
 

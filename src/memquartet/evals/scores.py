@@ -48,15 +48,21 @@ async def by_metric(sample: Sample, question: Question, answer: str) -> Verdict:
     return Verdict(score=score(sample.metric, answer, question))
 
 
-def judged_by(judge: Judge) -> ScoreAnswer:
-    """Scoring by a judge where the sample names a protocol in `extra["judge"]` that is for the question, else by the metric."""
+def judged_by(judge: Judge, *, critic: Judge | None = None) -> ScoreAnswer:
+    """Scoring by a judge where the sample names a protocol in `extra["judge"]` that is for the question, else by the metric.
+
+    Args:
+        judge: asked about everything that needs one.
+        critic: asked about WritingBench in its place, as officially a model made for that is.
+    """
 
     async def verdict(sample: Sample, question: Question, answer: str) -> Verdict:
         protocol = sample.extra.get("judge")
         if not isinstance(protocol, str) or not is_judged(protocol, question):
             return await by_metric(sample, question, answer)
-        found = await judge.score(protocol, question, answer)
-        problem = "" if found is not None else f"no verdict: {judge.name} decided nothing"
+        asked = critic if critic and str(question.extra.get("dataset")).startswith("WritingBench") else judge
+        found = await asked.score(protocol, question, answer)
+        problem = "" if found is not None else f"no verdict: {asked.name} decided nothing"
         return Verdict(score=found, problem=problem, metric=f"judge:{protocol}")
 
     return verdict
