@@ -50,6 +50,18 @@ def test_no_system_s_answer_is_longer_than_the_benchmark_allows(name: str) -> No
     assert answering(model) == [522 if name == "memory_r1" else 10]
 
 
+def test_a_query_of_the_answerer_has_its_room_beside_a_bound_of_ten_tokens() -> None:
+    def reply(task: str) -> str:
+        return "Oslo " * 40 if "Searched: " in task else "search: where does Ann live these days?"
+
+    model = scripted({**EVERYTHING, "posed": reply})
+    (answer,) = run("quartet", model, facts(answer_tokens=10), max_searches=1).answers
+    assert [search.query for search in answer.searches] == ["where does Ann live these days?"]
+    assert answering(model) == [64, 64]
+    assert default_counter().count(answer.text or "") <= 10
+    assert default_counter().count(answer.raw or "") <= 10
+
+
 def test_a_question_s_own_bound_comes_before_that_of_its_sample() -> None:
     given = sample("x", questions=("a?", "b?"), answer_tokens=20)
     questions = (given.questions[0], replace(given.questions[1], extra={"answer_tokens": 5}))

@@ -41,7 +41,6 @@ from memquartet.systems.prompting import prompt
 from memquartet.systems.raw import CONTEXT_TOKENS
 from memquartet.systems.raw_text import within
 from memquartet.systems.sessions import RespondingSession, Response, fresh_memory, read_chunks, search_many
-from memquartet.text.tokens import default_counter
 
 SPEAKER = "speaker"
 _EVENTS = ("ADD", "UPDATE", "DELETE", "NONE", "NOOP", "NO_OPERATION")
@@ -168,9 +167,8 @@ class MemoryR1:
             settings=AgentSettings(sampling=Sampling(max_tokens=self.settings.distil_tokens + (limit or 0))),
         )
         shown = [hit for hits in kept.values() for hit in hits]
-        answer = reply.value or ""
         # The memories that it prints first are no part of its answer: the benchmark's limit is for what follows.
-        text = answer if limit is None else default_counter().truncate(answer, limit)
+        text = posing.clamp(question, reply.value or "")
         return Response(
             text=text,
             raw=text,

@@ -10,6 +10,7 @@ from memquartet.benchmarks.memoryagentbench.sources import Family
 from memquartet.benchmarks.memoryagentbench.templates import memorize_prompt, query_prompt
 from memquartet.core.samples import Question, Sample
 from memquartet.systems.prompting import prompt_text
+from memquartet.text.tokens import default_counter
 
 ANSWER_TOKENS = "answer_tokens"
 """What bounds the replies, in the `extra` of a question or of its sample."""
@@ -55,14 +56,21 @@ class Posing:
         own = _limit(question.extra)
         return self.answer_tokens if own is None else own
 
-    def answerer(self, answerer: Answerer, question: Question) -> Answerer:
+    def clamp(self, question: Question, text: str) -> str:
+        """A reply within its bound, for a system whose generation has room for more than the answer."""
+        tokens = self.limit(question)
+        return text if tokens is None else default_counter().truncate(text, tokens)
+
+    def answerer(self, answerer: Answerer, question: Question, *, at_least: int = 0) -> Answerer:
         """The answerer with the room and the manners that the question asks for.
 
         "As few words as possible", as our own prompt has it, would contradict a benchmark that wants a summary; a
         question that brings its own instructions is therefore asked with a plain prompt and exactly the official
-        room. Others keep our prompt, and their room is the smaller of ours and the official one.
+        room. Others keep our prompt, and their room is the smaller of ours and the official one. `at_least` widens a
+        bound for what is no answer: see `clamp`.
         """
         settings, tokens = answerer.settings, self.limit(question)
+        tokens = tokens if tokens is None else max(tokens, at_least)
         if self.family is None and not question.extra.get("instructed"):
             return replace(answerer, settings=settings if tokens is None else settings.within(tokens))
         if tokens is not None:

@@ -21,6 +21,9 @@ from memquartet.systems.posing import Posing
 from memquartet.systems.sessions import RespondingSession, Response, fresh_memory, search_many
 from memquartet.systems.windows import window_for, windows
 
+QUERY_TOKENS = 64
+"""Room for a query of the answerer's."""
+
 
 class ShortTerm(StrEnum):
     """What keeps the short-term memory."""
@@ -77,8 +80,10 @@ class Quartet:
             return hits
 
         async def respond(question: Question, task: Task) -> Response:
+            # A query is no answer: it needs its room also where the benchmark wants ten tokens.
+            room = QUERY_TOKENS if settings.max_searches else 0
             answered = await answer_question(
-                posing.answerer(self.team.answerer, question),
+                posing.answerer(self.team.answerer, question, at_least=room),
                 question,
                 retrieve,
                 memory.state(),
@@ -86,9 +91,13 @@ class Quartet:
                 max_searches=settings.max_searches,
                 posed=posing.pose(question),
             )
+            # Without searches the generation itself is bounded, by the model's own tokens.
+            text, raw = answered.text, answered.raw
+            if settings.max_searches:
+                text, raw = posing.clamp(question, text), posing.clamp(question, raw)
             return Response(
-                text=answered.text,
-                raw=answered.raw,
+                text=text,
+                raw=raw,
                 hits=answered.entry_ids,
                 memories=answered.memories,
                 searches=answered.searches,
