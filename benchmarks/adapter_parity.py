@@ -15,16 +15,16 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
-
-import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from typing import TYPE_CHECKING
 
 from memquartet.core.messages import Message
 from memquartet.llm.local import LocalChatModel
 from memquartet.llm.protocols import ChatRequest, Completion, Sampling
 from memquartet.training.demonstration_sets import read_demonstrations
 from memquartet.training.policy import ChatTokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 async def said(model: LocalChatModel, prompts: Sequence[Sequence[Message]], tokens: int) -> list[Completion]:
@@ -37,13 +37,15 @@ async def said(model: LocalChatModel, prompts: Sequence[Sequence[Message]], toke
     return list(found)
 
 
-@torch.no_grad()
 def compare(model: PreTrainedModel, completions: Sequence[Completion]) -> dict[str, float]:
+    import torch
+
     whole = tokens = equal = 0
     gaps: list[float] = []
     for one in completions:
         prompt, output = list(one.prompt_ids or ()), list(one.output_ids or ())
-        logits = model(torch.tensor([prompt + output])).logits[0, len(prompt) - 1 : -1].float()
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + output])).logits[0, len(prompt) - 1 : -1].float()
         same = logits.argmax(-1) == torch.tensor(output)
         whole += bool(same.all())
         tokens += len(output)
@@ -79,6 +81,11 @@ def main() -> None:
     adapted = LocalChatModel(f"{given.base}+{given.gguf}")
     by_base = asyncio.run(said(base, prompts, given.tokens))
     by_adapted = asyncio.run(said(adapted, prompts, given.tokens))
+    # Only now: torch and llama.cpp each bring threads that wait by spinning, and would slow each other down.
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     tokens = ChatTokens(AutoTokenizer.from_pretrained(given.model))
     prompts_equal = sum(
         tokens.encode(prompt) == one.prompt_ids for prompt, one in zip(prompts, by_adapted, strict=True)

@@ -23,6 +23,7 @@ from memquartet.llm.models import (
     names,
     path_of,
     pull,
+    size_of,
 )
 from memquartet.testing.files import FakeFiles
 
@@ -214,6 +215,7 @@ def test_a_taught_model_is_its_base_with_the_adapter_of_the_package_and_its_prom
     with pytest.raises(ConfigError, match="memquartet model pull tiny"):
         files_of("taught")
     base = pull("taught")
+    assert size_of(models.TAUGHT[0]) == len(b"adapter") + TINY.size
     digest = hashlib.sha256(b"adapter").hexdigest()
     assert files_of("taught") == ModelFiles(
         name=f"taught@{digest[:8]}", path=base, adapter=taught, prompts="short"

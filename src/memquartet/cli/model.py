@@ -10,7 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from memquartet.cli.command import Command
 from memquartet.cli.options import screen_options
 from memquartet.cli.screen import Screen
-from memquartet.llm.models import CATALOGUE, cache_dir, installed, pull
+from memquartet.llm.models import CATALOGUE, TAUGHT, cache_dir, installed, pull, size_of
 
 
 @click.group(name="model")
@@ -45,25 +45,18 @@ def pull_command(*, screen: Screen, name: str) -> None:
 @screen_options
 def list_command(*, screen: Screen) -> None:
     """List the models of the catalogue and which of them are here."""
-    here = set(installed())
+    here = {model.name for model in installed()}
+    # A taught model comes with the package; what has to be fetched is its base.
+    found = [(m.name, m.base in here, size_of(m), m.licence) for m in TAUGHT]
+    found += [(m.name, m.name in here, m.size, m.licence) for m in CATALOGUE]
     if screen.as_json:
-        screen.json(
-            [
-                {"name": m.name, "installed": m in here, "bytes": m.size, "licence": m.licence}
-                for m in CATALOGUE
-            ]
-        )
+        screen.json([dict(zip(("name", "installed", "bytes", "licence"), one, strict=True)) for one in found])
         return
     screen.table(
         ["NAME", "SIZE", "LICENCE", "HERE"],
         [
-            [
-                m.name,
-                f"{m.size / 1e6:.0f} MB",
-                m.licence,
-                "yes" if m in here else f"no: memquartet model pull {m.name}",
-            ]
-            for m in CATALOGUE
+            [name, f"{size / 1e6:.0f} MB", licence, "yes" if there else f"no: memquartet model pull {name}"]
+            for name, there, size, licence in found
         ],
         right=["SIZE"],
     )

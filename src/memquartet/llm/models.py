@@ -164,6 +164,12 @@ def files_of(path_or_name: str | Path) -> ModelFiles:
     return ModelFiles(name=f"{name}@{_sha256(adapter)[:8]}", path=path_of(base), adapter=adapter)
 
 
+def size_of(model: TaughtModel) -> int:
+    """Bytes of a taught model's files, its base included."""
+    base = known(model.base)
+    return (_DATA / model.file).stat().st_size + (base.size if base else 0)
+
+
 def taught(name: str) -> TaughtModel | None:
     """The taught model of this name."""
     return next((model for model in TAUGHT if model.name == name), None)
