@@ -202,6 +202,6 @@ async def test_an_adapter_says_the_same_through_llama_cpp_and_transformers(tmp_p
         tokens += len(output)
     await with_it.aclose()
     await without.aclose()
-    assert changed >= 3
+    assert changed >= 1  # which texts change differs with the number of threads
     # llama.cpp rounds activations to 8 bits: near ties may fall the other way.
     assert equal >= 0.9 * tokens
