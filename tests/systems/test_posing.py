@@ -7,6 +7,7 @@ import pytest
 from tests.systems.support import run, sample, scripted, tasks, who
 
 from memquartet.core.samples import Sample
+from memquartet.llm.protocols import ChatRequest
 from memquartet.systems.posing import handed_over, limited
 from memquartet.systems.registry import OURS
 from memquartet.testing.models import ScriptedModel
@@ -155,3 +156,18 @@ def test_full_context_has_the_benchmark_s_room_within_the_model_s_window() -> No
         run("full_context", ScriptedModel(["Oslo"]), given, context_tokens=100).answers[0].memories[0]
     )
     assert count(given_less) <= 100
+
+
+@pytest.mark.parametrize("name", ["no_memory", "rag_bm25", "quartet"])
+def test_a_taught_model_is_asked_in_the_words_that_it_was_taught_whatever_the_benchmark_prescribes(
+    name: str,
+) -> None:
+    def reply(request: ChatRequest) -> str:
+        return SILENT if "JSON" in request.messages[0].content else "Oslo"
+
+    model = ScriptedModel(reply, prompts="short")
+    run(name, model, facts(answer_tokens=10))
+    asked = model.requests[-1]
+    assert asked.messages[0].content == "Answer."
+    assert asked.messages[-1].content.endswith("Question: Where does Ann live?")
+    assert asked.sampling.max_tokens == 10

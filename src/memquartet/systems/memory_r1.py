@@ -80,7 +80,7 @@ class MemoryR1:
             return tuple(Fact(text=fact.text, important=True) for fact in facts)
 
         async def respond(question: Question, task: Task) -> Response:
-            return await self._respond(memory, question, Posing.of(sample), task)
+            return await self._respond(memory, question, Posing.of(sample, self.model), task)
 
         reading = await read_chunks(sample, memory, read_one, seed=seed, on_progress=on_progress)
         return RespondingSession(respond=respond, seed=seed, steps=reading.steps, failure=reading.failure)

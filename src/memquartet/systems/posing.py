@@ -9,6 +9,7 @@ from memquartet.agents.answerer import Answerer
 from memquartet.benchmarks.memoryagentbench.sources import Family
 from memquartet.benchmarks.memoryagentbench.templates import memorize_prompt, query_prompt
 from memquartet.core.samples import Question, Sample
+from memquartet.llm.protocols import ChatModel
 from memquartet.systems.prompting import prompt_text
 from memquartet.text.tokens import default_counter
 
@@ -22,20 +23,23 @@ class Posing:
 
     `family` and `answer_tokens` are what a sample carries in `extra`; a question's own limit comes before that of its
     sample. `dated` questions are asked with their date, as LongMemEval's are. Samples with none of it are asked in the
-    answerer's own words.
+    answerer's own words, and so are all samples where the model was taught these (`taught`): it never saw others.
     """
 
     family: Family | None = None
     answer_tokens: int | None = None
     dated: bool = False
+    taught: bool = False
 
     @classmethod
-    def of(cls, sample: Sample) -> Posing:
-        """What the sample prescribes."""
+    def of(cls, sample: Sample, model: ChatModel) -> Posing:
+        """What the sample prescribes to this model."""
+        taught = model.prompts is not None
         return cls(
-            family=_family(sample),
+            family=None if taught else _family(sample),
             answer_tokens=_limit(sample.extra),
             dated=sample.extra.get("dated") is True,
+            taught=taught,
         )
 
     def pose(self, question: Question) -> Question:
@@ -71,7 +75,7 @@ class Posing:
         """
         settings, tokens = answerer.settings, self.limit(question)
         tokens = tokens if tokens is None else max(tokens, at_least)
-        if self.family is None and not question.extra.get("instructed"):
+        if self.taught or (self.family is None and not question.extra.get("instructed")):
             return replace(answerer, settings=settings if tokens is None else settings.within(tokens))
         if tokens is not None:
             settings = replace(settings, sampling=replace(settings.sampling, max_tokens=tokens))
@@ -99,13 +103,13 @@ def handed_over(sample: Sample) -> Sample:
 
 def limited(sample: Sample, tokens: int) -> Sample:
     """The sample with no reply longer than `tokens`, whatever its benchmark allows."""
-    bounded = Posing.of(sample)
+    own = _limit(sample.extra)
     return replace(
         sample,
         questions=tuple(
             replace(
                 question,
-                extra={**question.extra, ANSWER_TOKENS: min(tokens, bounded.limit(question) or tokens)},
+                extra={**question.extra, ANSWER_TOKENS: min(tokens, _limit(question.extra) or own or tokens)},
             )
             for question in sample.questions
         ),

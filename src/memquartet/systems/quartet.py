@@ -73,7 +73,7 @@ class Quartet:
             on_progress("chunk")
             if steps and steps[-1].trajectory.failure:
                 break
-        posing = Posing.of(sample)
+        posing = Posing.of(sample, self.team.answerer.model)
 
         async def retrieve(query: str) -> Sequence[Hit]:
             (hits,) = await search_many(memory, [query], settings.answer_top_k, method=settings.method)

@@ -87,7 +87,7 @@ class FullContext:
 
     def _fits(self, sample: Sample, text: str) -> bool:
         """Whether the model has room for the text with the longest question; a few tokens too careful."""
-        posing = Posing.of(sample)
+        posing = Posing.of(sample, self.answerer.model)
         longest = max(sample.questions, key=lambda question: len(question.text), default=None)
         if longest is None:
             return True

@@ -100,7 +100,7 @@ def answered_by(answerer: Answerer, recall: Recall, sample: Sample) -> Respond:
         recall: what is shown for a question.
         sample: says how its questions are put.
     """
-    posing = Posing.of(sample)
+    posing = Posing.of(sample, answerer.model)
 
     async def respond(question: Question, task: Task) -> Response:
         recalled = await recall(question, task)
