@@ -34,7 +34,7 @@ test-fast: $(VENV)/installed-dev model
 
 # One after the other: each run starts Ray, and Ray starves beside another.
 test-train: $(TRAIN_VENV)/installed
-	OMP_NUM_THREADS=1 $(TRAIN_VENV)/bin/pytest tests/training
+	OMP_NUM_THREADS=1 $(TRAIN_VENV)/bin/pytest tests/training tests/cli/test_train.py
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
