@@ -21,8 +21,8 @@ from memquartet.benchmarks.worlds.truth import ASKS, TRUTH, Asked, FactKind, For
 from memquartet.core.samples import Chunk, Question, Sample
 from memquartet.core.trajectory import Decision
 from memquartet.errors import InputError
-from memquartet.scoring.answers import normalize
 from memquartet.text.chunking import ChunkSize
+from memquartet.text.terms import content_words
 
 CHUNK_TOKENS = (96, 256)
 """Least and most tokens of a chunk; each sample draws its own."""
@@ -143,5 +143,5 @@ def _question(question: Question, by_turn: Mapping[str, Sequence[TrueFact]]) -> 
 
 
 def _says(text: str, answer: str) -> bool:
-    words, wanted = set(normalize(text).split()), normalize(answer).split()
-    return sum(word in words for word in wanted) >= KNOWN * len(wanted) > 0
+    said, wanted = set(content_words(text)), content_words(answer)
+    return sum(word in said for word in wanted) >= KNOWN * len(wanted) > 0
