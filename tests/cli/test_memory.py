@@ -126,6 +126,13 @@ def test_import_rebuilds_what_export_wrote(two_entries: Path) -> None:
         assert copy.canonical_bytes() == original.canonical_bytes()
 
 
+def test_import_of_a_missing_file_leaves_no_memory_behind() -> None:
+    result = run("memory", "import", "mising.jsonl", "--db", "new.db")
+    assert result.exit_code != 0
+    assert "mising.jsonl" in result.stderr
+    assert not Path("new.db").exists()
+
+
 def test_import_into_a_memory_that_is_not_empty_is_refused(two_entries: Path) -> None:
     run("memory", "export", "all.jsonl")
     result = run("memory", "import", "all.jsonl")

@@ -72,7 +72,7 @@ def export_command(*, target: Target, screen: Screen, file: Path) -> None:
 
 
 @click.command("import", cls=Command, examples=["memquartet memory import backup.jsonl --db restored.db"])
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @target_options
 @screen_options
 def import_command(*, target: Target, screen: Screen, file: Path) -> None:
