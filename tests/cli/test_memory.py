@@ -127,9 +127,9 @@ def test_import_rebuilds_what_export_wrote(two_entries: Path) -> None:
 
 
 def test_import_of_a_missing_file_leaves_no_memory_behind() -> None:
-    result = run("memory", "import", "mising.jsonl", "--db", "new.db")
+    result = run("memory", "import", "absent.jsonl", "--db", "new.db")
     assert result.exit_code != 0
-    assert "mising.jsonl" in result.stderr
+    assert "absent.jsonl" in result.stderr
     assert not Path("new.db").exists()
 
 
