@@ -397,6 +397,7 @@ def main() -> None:
         if options.command == "run":
             asyncio.run(run(options))
         elif options.command == "sets":
+            options.out.mkdir(parents=True, exist_ok=True)
             for name, load in PUBLISHED.items():
                 save_samples(options.out / f"{name}.jsonl", load(options.data))
         else:
