@@ -32,8 +32,9 @@ def memquartet(*arguments: object) -> None:
 def taught(given: argparse.Namespace) -> Path:
     """The model after supervised learning; the model as it is where none is asked for."""
     if given.sft is None:
-        return Path(given.model)
-    warm = Path(given.out) / "warm"
+        return Path(given.model).resolve()
+    # Ray's workers need not share this folder.
+    warm = Path(given.out).resolve() / "warm"
     if not (warm / "config.json").exists():
         held_out = ["--val", given.sft_val] if given.sft_val else []
         steps = ["--steps", given.sft_steps, "--batch-size", given.sft_batch]
@@ -92,6 +93,7 @@ def main() -> None:
     print(f"taught after {time.monotonic() - began:.0f} s: {model}", flush=True)
     if given.base and given.sft and not (target := given.out / "sft.gguf").exists():
         memquartet("train", "export", model, target, "--base", given.base, "--rank", LORA_RANK)
+    failed = []
     for credit in given.credit or ["role"]:
         folder = given.out / credit
         overrides = ["memquartet.prompts=short", f"memquartet.credit={credit}", *given.overrides]
@@ -104,6 +106,8 @@ def main() -> None:
             out=folder,
         )
         ended = run(launch, folder, given.seconds)
+        if ended:
+            failed.append(credit)
         told = "time was up" if ended is None else f"exit status {ended}"
         print(
             f"{credit} after {time.monotonic() - began:.0f} s: {told}, log in {folder / 'log.txt'}",
@@ -111,6 +115,8 @@ def main() -> None:
         )
         if any(folder.glob("metrics-*.jsonl")):
             memquartet("train", "report", folder)
+    if failed:
+        sys.exit(f"verl failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -214,3 +214,22 @@ def test_a_folder_that_is_no_checkpoint_is_refused() -> None:
     result = run("train", "merge", "model", "out")
     assert result.exit_code == 1
     assert "expected a run's global_step_N" in result.stderr
+
+
+@pytest.mark.train
+@pytest.mark.skipif(importlib.util.find_spec("verl") is None, reason="verl is not installed (extra `train`)")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--lora-alpha", "8"), "goes with --lora-rank"),
+        (("--adapter", "model", "--lora-rank", "8"), "keeps its own rank"),
+    ],
+)
+def test_options_of_an_adapter_that_would_be_ignored_are_refused(
+    options: tuple[str, ...], words: str
+) -> None:
+    Path("model").mkdir()
+    Path("sft.parquet").touch()
+    result = run("train", "sft", "model", "out", "--data", "sft.parquet", *options)
+    assert result.exit_code == 1
+    assert words in result.stderr

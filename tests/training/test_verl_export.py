@@ -144,6 +144,28 @@ def test_the_nearest_adapter_of_a_difference_of_low_rank_is_the_difference(
     assert near.missed < 1e-3 < half.missed < 1
 
 
+def test_a_rank_above_a_matrix_s_own_changes_no_factor(
+    model_folder: Path, base: Path, tmp_path: Path
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
+    adapter = save_adapter(model, tmp_path / "adapter", rank=4)
+    whole = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32), adapter
+    ).merge_and_unload()
+    whole.save_pretrained(tmp_path / "whole")
+    export(tmp_path / "whole", tmp_path / "whole.gguf", base, file_type=FileType.F16)
+    export(tmp_path / "whole", tmp_path / "near.gguf", base, file_type=FileType.F16, rank=48)
+    before, after, factors = (
+        tensors_of(tmp_path / name if name else base) for name in ("", "whole.gguf", "near.gguf")
+    )
+    alpha = GGUFReader(tmp_path / "near.gguf").fields["adapter.lora.alpha"].contents()
+    for name in (name.removesuffix(".lora_a") for name in factors if name.endswith(".lora_a")):
+        b = factors[f"{name}.lora_b"]
+        # As llama.cpp scales it: by the rank it finds.
+        made, wanted = alpha / b.shape[1] * b @ factors[f"{name}.lora_a"], after[name] - before[name]
+        assert np.abs(made - wanted).max() < 1e-2 * np.abs(wanted).max() + 1e-3
+
+
 def test_what_does_not_go_together_is_refused(model_folder: Path, base: Path, tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
     adapter = save_adapter(model, tmp_path / "adapter", rank=4)
@@ -154,10 +176,20 @@ def test_what_does_not_go_together_is_refused(model_folder: Path, base: Path, tm
         export(tmp_path / "empty", tmp_path / "out.gguf", base)
     with pytest.raises(InputError, match="no GGUF file"):
         export(adapter, tmp_path / "out.gguf", adapter / "adapter_config.json")
+    with pytest.raises(ConfigError, match="the base itself"):
+        export(model_folder, base, base)
+    (tmp_path / "cut.gguf").write_bytes(base.read_bytes()[:300])
+    with pytest.raises(InputError, match="damaged"):
+        export(adapter, tmp_path / "out.gguf", tmp_path / "cut.gguf")
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    (adapter / "adapter_config.json").write_text(json.dumps({**config, "use_dora": True}), encoding="utf-8")
-    with pytest.raises(InputError, match="plain LoRA"):
-        export(adapter, tmp_path / "out.gguf", base)
+    for change, words in (
+        ({"use_dora": True}, "plain LoRA"),
+        ({"alpha_pattern": {"q_proj": 64}}, "plain LoRA"),
+        ({"lora_alpha": 0}, "does not say its alpha"),
+    ):
+        (adapter / "adapter_config.json").write_text(json.dumps({**config, **change}), encoding="utf-8")
+        with pytest.raises(InputError, match=words):
+            export(adapter, tmp_path / "out.gguf", base)
     assert not (tmp_path / "out.gguf").exists()
 
 

@@ -16,7 +16,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from memquartet.core.trajectory import Role
-from memquartet.errors import ConfigError
+from memquartet.errors import ConfigError, InputError
 from memquartet.training.policy import ChatTokens
 from memquartet.training.sft import SftSettings, Teacher
 from memquartet.training.sft_examples import IGNORED, batch_at, encode, micro_batches, role_weights
@@ -118,13 +118,18 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(model_folder: 
     often = Intervals(measure=3, save=2)
     told: list[str] = []
 
-    def run(name: str, report: object = told.append) -> None:
+    def run(
+        name: str,
+        report: object = told.append,
+        model: Path = model_folder,
+        settings: SftSettings = SETTINGS,
+    ) -> None:
         run_sft(
-            model_folder,
+            model,
             tmp_path / name,
             shown,
             shown[:8],
-            settings=SETTINGS,
+            settings=settings,
             lora=Lora(rank=4, alpha=8),
             intervals=often,
             report=report,  # type: ignore[arg-type]  # raises where the real one prints
@@ -140,7 +145,10 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(model_folder: 
     assert not (tmp_path / "cut" / "adapter_config.json").exists()
     with pytest.raises(ConfigError, match="other settings"):
         run_sft(model_folder, tmp_path / "cut", shown, [], settings=SETTINGS)
-    run("cut")
+    another = save_tiny_model(tmp_path / "another", sft=None, seed=1)
+    with pytest.raises(ConfigError, match="another model"):
+        run("cut", model=another)
+    run("cut", settings=replace(SETTINGS, micro_tokens=256))
     assert "going on from step 2" in told
     assert [step for step, _ in steps_of(tmp_path / "cut")] == [1, 2, 3, 4, 5, 6]
     whole, cut = steps_of(tmp_path / "whole"), steps_of(tmp_path / "cut")
@@ -170,3 +178,30 @@ def test_a_full_fine_tune_is_a_model_of_its_own(model_folder: Path, tmp_path: Pa
     assert set(measured) == set(Role)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "full")
     assert model.dtype is torch.bfloat16
+
+
+def test_a_model_without_a_filler_is_taught_over_what_a_full_disk_left(tmp_path: Path) -> None:
+    folder, out = save_tiny_model(tmp_path / "model", sft=None), tmp_path / "out"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(folder)
+    (out / "unfinished").mkdir(parents=True)
+    (out / "unfinished" / "config.json").write_text("{", encoding="utf-8")
+    run_sft(folder, out, tiny_demonstrations(4, seed=1), [], settings=SETTINGS)
+    assert AutoTokenizer.from_pretrained(out).pad_token is None
+    assert AutoModelForCausalLM.from_pretrained(out).dtype is torch.bfloat16
+    assert not (out / "unfinished").exists()
+
+
+def test_a_folder_without_a_model_or_an_adapter_is_named_and_nothing_is_left(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    shown = tiny_demonstrations(4, seed=1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no Hugging Face model"):
+        run_sft(tmp_path / "empty", tmp_path / "out", shown, [], settings=SETTINGS)
+    with pytest.raises(InputError, match="no adapter of this model"):
+        run_sft(
+            model_folder, tmp_path / "out", shown, [], settings=SETTINGS, lora=Lora(start=tmp_path / "empty")
+        )
+    assert not (tmp_path / "out").exists()

@@ -272,6 +272,10 @@ def sft_command(
     from memquartet.training.sft import SftSettings
     from memquartet.training.sft_run import Intervals, Lora, micro_tokens_here, run_sft
 
+    if adapter and (lora_rank or lora_alpha):
+        raise ConfigError("--adapter keeps its own rank and alpha: leave out --lora-rank and --lora-alpha")
+    if lora_alpha and not lora_rank:
+        raise ConfigError("--lora-alpha goes with --lora-rank: without it all weights are changed")
     lora = (
         Lora(rank=lora_rank, alpha=lora_alpha or 2 * lora_rank, start=adapter)
         if lora_rank or adapter

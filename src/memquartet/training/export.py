@@ -76,8 +76,8 @@ class _Base:
     def __init__(self, path: Path) -> None:
         try:
             self.reader = GGUFReader(path)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{str(path)!r} is no GGUF file: {error}") from error
+        except (OSError, ValueError, IndexError) as error:
+            raise InputError(f"{str(path)!r} is no GGUF file, or a damaged one: {error}") from error
         architecture = self._value("general.architecture")
         if architecture != ARCHITECTURE:
             raise ConfigError(
@@ -142,8 +142,10 @@ def export(
 
     Raises:
         InputError: the source is neither, or does not go with the base.
-        ConfigError: the base is of an unknown architecture, or `rank` was given with an adapter.
+        ConfigError: the base is of an unknown architecture, `out` is the base, or `rank` was given with an adapter.
     """
+    if out.resolve() == base.resolve():
+        raise ConfigError(f"{str(out)!r} is the base itself: choose another file")
     beneath = _Base(base)
     if (source / "adapter_config.json").is_file():
         if rank:
@@ -165,13 +167,18 @@ def _read_adapter(folder: Path, base: _Base) -> tuple[dict[str, _Factors], float
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         alpha, rank = float(config["lora_alpha"]), int(config["r"])
-        plain = not config.get("use_dora") and not config.get("rank_pattern")
+        plain = not any(config.get(name) for name in ("use_dora", "rank_pattern", "alpha_pattern"))
         if config.get("use_rslora"):
             alpha *= rank**0.5
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{str(folder)!r} holds no adapter of PEFT: {error}") from error
     if not plain:
-        raise InputError(f"{str(folder)!r} is no plain LoRA with one rank: llama.cpp cannot use it")
+        raise InputError(f"{str(folder)!r} is no plain LoRA with one rank and alpha: llama.cpp cannot use it")
+    if alpha <= 0:
+        # verl's merger writes 0 where a checkpoint does not say it; llama.cpp takes that for a factor of 1.
+        raise InputError(
+            f"{str(folder)!r} does not say its alpha: set lora_alpha in adapter_config.json to that of the training"
+        )
     parts: dict[str, dict[str, Array]] = {}
     for key, weight in _safetensors(folder / "adapter_model.safetensors").items():
         found = _ADAPTED.fullmatch(key)
@@ -218,7 +225,8 @@ def _nearest(weights: Mapping[str, Array], base: _Base, rank: int) -> tuple[dict
             continue
         u, s, v = np.linalg.svd(difference, full_matrices=False)
         kept += float((s[:rank] ** 2).sum())
-        root = np.sqrt(s[:rank])
+        # A small matrix has fewer values than the rank asked for, and llama.cpp divides alpha by those it finds.
+        root = np.sqrt(s[:rank] * len(s[:rank]) / rank)
         factors[name] = _Factors(a=root[:, None] * v[:rank], b=u[:, :rank] * root)
     return factors, 1 - kept / whole if whole else 0.0
 

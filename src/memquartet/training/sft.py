@@ -20,6 +20,7 @@ from memquartet.training.sft_examples import (
     MicroBatch,
     batch_at,
     encode,
+    filler_of,
     micro_batches,
     role_weights,
 )
@@ -212,7 +213,7 @@ def teach(
         ConfigError: no demonstration is short enough.
     """
     examples = encode(tokenizer, demonstrations, max_length=settings.max_length)
-    teacher = Teacher(model, examples, filler=tokenizer.pad_token_id, settings=settings)
+    teacher = Teacher(model, examples, filler=filler_of(tokenizer), settings=settings)
     loss = 0.0
     while teacher.step < settings.steps:
         loss = teacher.advance().loss

@@ -81,6 +81,11 @@ def encode(
     return short
 
 
+def filler_of(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The id that fills up shorter rows; nothing looks at it, so that any will do where there is none for it."""
+    return int(tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
+
+
 def batch_at(examples: Sequence[Example], step: int, *, size: int, seed: int) -> list[Example]:
     """The batch of a step: every example once in each pass, in a new order; the same for equal arguments."""
     drawn: list[Example] = []

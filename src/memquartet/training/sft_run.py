@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,20 +11,27 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from memquartet.core.trajectory import Role
-from memquartet.errors import ConfigError
+from memquartet.errors import ConfigError, InputError
 from memquartet.training.demonstration_sets import digest
 from memquartet.training.demonstrations import Demonstration
 from memquartet.training.sft import DEFAULT_SFT, Measured, SftSettings, Step, Teacher
-from memquartet.training.sft_examples import encode
+from memquartet.training.sft_examples import encode, filler_of
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics-1.jsonl"
 """In the form of a run of RL, so that `memquartet train report` draws its curves."""
 REPORT_EVERY = 20
 """Steps between two lines for the reader."""
+
+_FINISHED = ("config.json", "adapter_config.json")
+"""One of them stands in the folder of a run that is done."""
+_ONLY_SPEED = frozenset({"micro_tokens", "compiled"})
+"""Settings that may change when a run goes on, when it ran out of memory say."""
+_FIRST_WEIGHTS = 64
+"""Of each tensor: enough to tell two models of one shape apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,17 +90,24 @@ def run_sft(
         How well each role knows the held-out demonstrations in the end.
 
     Raises:
-        ConfigError: no demonstration is short enough, or `out` holds a finished run or one with other settings.
+        ConfigError: no demonstration is short enough, or `out` holds a finished run or one with another model or
+            settings.
         InputError: `model_folder` or `lora.start` holds no model.
     """
-    if any((out / name).exists() for name in ("config.json", "adapter_config.json")):
+    if any((out / name).exists() for name in _FINISHED):
         raise ConfigError(f"{str(out)!r} holds a model already: choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    tokenizer, base = _load(model_folder)
+    identity = {
+        "model": _fingerprint(base),
+        "settings": {name: value for name, value in asdict(settings).items() if name not in _ONLY_SPEED},
+        "lora": str(lora),
+        "data": digest(demonstrations),
+    }
     torch.manual_seed(settings.seed)
-    model = _to_learn(AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32), lora)
+    model = _to_learn(base, lora)
     model.to(device)
+    out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     examples = encode(tokenizer, demonstrations, max_length=settings.max_length)
     test = encode(tokenizer, held_out, max_length=settings.max_length) if held_out else []
@@ -100,15 +115,8 @@ def run_sft(
         f"{len(examples)} demonstrations to learn ({len(demonstrations) - len(examples)} too long), {len(test)} held"
         f" out, read in {time.perf_counter() - started:.0f} s; on {device}"
     )
-    teacher = Teacher(_plain(model), examples, filler=tokenizer.pad_token_id, settings=settings)
-    run = _Run(
-        folder=out,
-        teacher=teacher,
-        identity=json.dumps(
-            {"settings": asdict(settings), "lora": str(lora), "data": digest(demonstrations)}
-        ),
-        report=report,
-    )
+    teacher = Teacher(_plain(model), examples, filler=filler_of(tokenizer), settings=settings)
+    run = _Run(folder=out, teacher=teacher, identity=json.dumps(identity), report=report)
     run.resume()
     measured: Mapping[Role, Measured] = {}
     while teacher.step < settings.steps:
@@ -119,8 +127,7 @@ def run_sft(
             run.note_measured(measured)
         if not last and _due(teacher.step, intervals.save):
             run.save()
-    _save(model, out)
-    tokenizer.save_pretrained(out)
+    _save(model, tokenizer, out)
     (out / CHECKPOINT).unlink(missing_ok=True)
     return measured
 
@@ -140,7 +147,7 @@ class _Run:
         """Go on from the checkpoint, if there is one.
 
         Raises:
-            ConfigError: it is of a run with other settings.
+            ConfigError: it is of a run with another model, other settings or demonstrations.
         """
         metrics = self.folder / METRICS
         if not (self.folder / CHECKPOINT).exists():
@@ -149,8 +156,8 @@ class _Run:
         kept = torch.load(self.folder / CHECKPOINT, map_location="cpu", weights_only=True)
         if kept["identity"] != self.identity:
             raise ConfigError(
-                f"{str(self.folder)!r} holds a run with other settings or demonstrations: choose another folder, or"
-                f" delete its {CHECKPOINT} to begin anew"
+                f"{str(self.folder)!r} holds a run with another model, other settings or demonstrations: choose another"
+                f" folder, or delete its {CHECKPOINT} to begin anew"
             )
         self.teacher.load_state(kept["state"])
         lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True) if metrics.exists() else []
@@ -195,11 +202,33 @@ class _Run:
             file.write(line + "\n")
 
 
+def _load(folder: Path) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(folder)!r} holds no Hugging Face model: {error}") from error
+    if tokenizer.chat_template is None:
+        raise InputError(f"{str(folder)!r} has no chat template: take the model's instruct version")
+    return tokenizer, model
+
+
+def _fingerprint(model: PreTrainedModel) -> str:
+    hashed = hashlib.blake2b(digest_size=16)
+    for name, weight in model.named_parameters():
+        first = weight.detach().flatten()[:_FIRST_WEIGHTS]
+        hashed.update(f"{name}{tuple(weight.shape)}".encode() + first.numpy().tobytes())
+    return hashed.hexdigest()
+
+
 def _to_learn(model: PreTrainedModel, lora: Lora | None) -> PreTrainedModel | PeftModel:
     if lora is None:
         return model
     if lora.start is not None:
-        return PeftModel.from_pretrained(model, lora.start, is_trainable=True)
+        try:
+            return PeftModel.from_pretrained(model, lora.start, is_trainable=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(f"{str(lora.start)!r} holds no adapter of this model: {error}") from error
     config = LoraConfig(
         r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
@@ -211,7 +240,8 @@ def _plain(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
-def _save(model: PreTrainedModel | PeftModel, folder: Path) -> None:
+def _save(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write both; what says that the run is done comes last, so that a full disk leaves no half model that looks whole."""
     model.to("cpu")
     if isinstance(model, PeftModel):
         # In 16 bits the adapter loses nothing that its base, which has as many, could show.
@@ -220,7 +250,12 @@ def _save(model: PreTrainedModel | PeftModel, folder: Path) -> None:
                 weight.data = weight.data.to(torch.bfloat16)
     else:
         model.to(torch.bfloat16)
-    model.save_pretrained(folder)
+    beside = folder / "unfinished"
+    model.save_pretrained(beside)
+    tokenizer.save_pretrained(beside)
+    for file in sorted(beside.iterdir(), key=lambda file: file.name in _FINISHED):
+        file.replace(folder / file.name)
+    beside.rmdir()
 
 
 def _named(made: Step) -> dict[str, float]:
