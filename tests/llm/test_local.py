@@ -55,7 +55,7 @@ def _request(
 @pytest.fixture(scope="module")
 def model() -> Iterator[LocalChatModel]:
     pull("smollm2-135m")
-    loaded = LocalChatModel(parallel=4, context=512)
+    loaded = LocalChatModel("smollm2-135m", parallel=4, context=512)
     yield loaded
     loaded.close()
 

@@ -256,3 +256,13 @@ def test_what_comes_with_the_package_is_whole() -> None:
 def test_the_catalogue_has_no_name_twice() -> None:
     assert len({model.name for model in CATALOGUE}) == len(CATALOGUE)
     assert all(len(model.sha256) == 64 and dataclasses.is_dataclass(model) for model in CATALOGUE)
+
+
+@pytest.mark.model
+def test_the_taught_model_that_comes_with_the_package_is_whole_and_has_its_prompts() -> None:
+    pull("memquartet-135m")
+    files = files_of("memquartet-135m")
+    assert files.adapter is not None
+    assert files.adapter.stat().st_size <= 15_000_000
+    assert files.prompts == "short"
+    assert files.adapter.with_suffix(".md").is_file()

@@ -13,6 +13,8 @@ SHIPPED = "shipped"
 """Full instructions, for models that were not taught the roles. The agents know these texts themselves."""
 SHORT = "short"
 """A line or two, for models that learned their roles by heart."""
+TAUGHT_CHUNK_TOKENS = 128
+"""Tokens of text that a model of that kind reads at a time: it learned on short texts with few facts."""
 
 
 def prompt_set(name: str) -> Mapping[Role, str]:

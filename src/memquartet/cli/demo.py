@@ -24,7 +24,7 @@ from memquartet.core.samples import Chunk, Sample
 from memquartet.core.trajectory import Answer, Decision, FactOutcome, MemoryStep, TurnStatus
 from memquartet.errors import WorldError
 from memquartet.evals.results import OVERALL, SystemResult
-from memquartet.llm.models import known
+from memquartet.llm.models import known, taught
 from memquartet.llm.specs import make_model
 from memquartet.memory.embedders import NoEmbedder
 from memquartet.memory.limits import SAID_AT
@@ -63,7 +63,7 @@ def command(*, out: Path, model: str, seed: int) -> None:
     """
     screen = Screen()
     kind, _, name = model.partition(":")
-    if kind == "local" and known(name):
+    if kind == "local" and (known(name) or taught(name)):
         pull_with_bar(name, screen)
     (sample,) = load_demo()
     db = out / "memory.db"

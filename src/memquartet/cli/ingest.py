@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from rich.progress import TaskID
 
+from memquartet.agents.prompt_sets import TAUGHT_CHUNK_TOKENS
 from memquartet.agents.team import Team
 from memquartet.cli.command import INTERRUPTED, Command
 from memquartet.cli.ingestion import Reading, Source, chunks_done, ingest
@@ -31,6 +32,8 @@ from memquartet.llm.specs import make_model
 from memquartet.rollout.episode import Rollout
 from memquartet.text.chunking import ChunkSize
 
+CHUNK_TOKENS = ChunkSize().tokens
+
 
 @click.command(
     "ingest",
@@ -46,16 +49,14 @@ from memquartet.text.chunking import ChunkSize
 @click.option(
     "--chunk-tokens",
     type=click.IntRange(min=16),
-    default=512,
-    show_default=True,
-    help="Tokens read in one go.",
+    help=f"Tokens read in one go; by default {CHUNK_TOKENS}, with a taught model {TAUGHT_CHUNK_TOKENS}.",
 )
 @model_option
 @seed_option
 @target_options
 @screen_options
 def command(
-    *, target: Target, screen: Screen, files: Sequence[Path], chunk_tokens: int, model: str, seed: int
+    *, target: Target, screen: Screen, files: Sequence[Path], chunk_tokens: int | None, model: str, seed: int
 ) -> None:
     """Read files into the memory: plain text, JSONL chats, LoCoMo and other data sets.
 
@@ -65,12 +66,12 @@ def command(
     Every chunk is kept as soon as it is read. After an interruption, a crash or a lost server the same command goes
     on with the next chunk; a file that is finished is not read again.
     """
-    size = ChunkSize(tokens=chunk_tokens)
+    chat = make_model(model)
+    size = ChunkSize(tokens=chunk_tokens or (TAUGHT_CHUNK_TOKENS if chat.prompts else CHUNK_TOKENS))
     sources = []
     for path in dict.fromkeys(files):
         with screen.status(f"checking {path}"):
             sources.append(Source.read(path, size))
-    chat = make_model(model)
     with target.open(create=True) as memory:
         rollout = Rollout(team=Team.of(chat), memory=memory, scope=target.scope, seed=seed)
         done = chunks_done(memory.journal(), sources, target.scope)

@@ -1,4 +1,4 @@
 """Talking to language models."""
 
-DEFAULT_MODEL = "smollm2-135m"
+DEFAULT_MODEL = "memquartet-135m"
 """The local model that is used where none is named."""

@@ -80,7 +80,16 @@ CATALOGUE: tuple[KnownModel, ...] = (
     ),
 )
 
-TAUGHT: tuple[TaughtModel, ...] = ()
+TAUGHT: tuple[TaughtModel, ...] = (
+    TaughtModel(
+        name="memquartet-135m",
+        base="smollm2-135m",
+        file="memquartet-135m.gguf",
+        sha256="dd9c6b468f9e14405ba171d2897c5725ce3f2568543fefb808095acf4ede3f39",
+        licence="Apache-2.0",
+        prompts="short",
+    ),
+)
 
 
 def cache_dir() -> Path:

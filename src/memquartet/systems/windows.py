@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from memquartet.agents.base import shipped_prompt
 from memquartet.agents.extractor import FactExtractor
+from memquartet.agents.prompt_sets import TAUGHT_CHUNK_TOKENS
 from memquartet.core.messages import Message, Speaker
 from memquartet.core.samples import Chunk
 from memquartet.text.chunking import split_text
@@ -30,9 +31,11 @@ def windows(chunk: Chunk, tokens: int | None) -> list[Chunk]:
 def window_for(extractor: FactExtractor) -> int | None:
     """The largest of `SIZES` that the extractor's model has room for; None where its window is not known, or wider.
 
-    A window of n tokens needs the prompt, the text, and about as many tokens again for the facts.
+    A model that was taught its role reads what it was taught on. Else a window of n tokens needs the prompt, the text, and about as many tokens again for the facts.
     """
     model = extractor.model
+    if model.prompts is not None:
+        return TAUGHT_CHUNK_TOKENS
     prompt = Message(speaker=Speaker.SYSTEM, content=extractor.settings.prompt or shipped_prompt("extractor"))
 
     def fits(tokens: int) -> bool:
