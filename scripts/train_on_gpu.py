@@ -1,7 +1,8 @@
 r"""One unattended run on a GPU machine whose time is short: SFT, then GRPO once for each credit mode, reports, an adapter.
 
-    memquartet data demonstrations world:conflict?n=3000 world:friends?n=3000 --prompts short --out sft.parquet     # at home
-    memquartet data build world:conflict?n=3000 --split train --out train.parquet                                   # at home
+    memquartet data demonstrations 'world:conflict?n=3000' 'world:friends?n=3000' --prompts short --out sft.parquet # at home
+    memquartet data build 'world:conflict?n=3000' --split train --out train.parquet                                 # at home
+    memquartet data build 'world:conflict?n=64' --split val --out val.parquet                                       # at home
     python train_on_gpu.py --model MODEL --sft sft.parquet --train train.parquet --val val.parquet --out RUN \
         [--credit role --credit broadcast] [--seconds 300] [--base BASE.gguf] [key=value …]
 

@@ -19,7 +19,7 @@ from memquartet.cli.screen import Screen
 from memquartet.core.samples import Sample
 from memquartet.errors import ConfigError, InputError
 from memquartet.text.chunking import ChunkSize
-from memquartet.training.dataset import Split, build_dataset
+from memquartet.training.dataset import Split, build_dataset, parquet_writer
 from memquartet.training.demonstration_sets import (
     digest,
     make_demonstrations,
@@ -167,6 +167,7 @@ def demonstrations(
             raise ConfigError(
                 f"{world!r}: demonstrations need samples of known truth, such as world:conflict?n=1000"
             )
+    parquet_writer()  # what is missing is said now, and not after minutes of work
     wanted = [read_world_name(_whole_world(world, Split(split), seed)) for world in worlds]
     settings = TrainingSettings(prompts=prompts, max_searches=max_searches)
     seen = _observed(observed, settings, seed) if observed else []

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -78,6 +79,20 @@ def verl_row(sample: Sample, *, index: int, split: Split) -> dict[str, object]:
     }
 
 
+def parquet_writer() -> ModuleType:
+    """The package pyarrow, with its `parquet`.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError("parquet needs pyarrow: pip install 'memquartet[train]'") from error
+    module: ModuleType = pyarrow
+    return module
+
+
 def build_dataset(samples: Sequence[Sample], path: Path, *, split: Split, seed: int) -> Manifest:
     """Write samples to a parquet file and its manifest to the same path with `.json` added.
 
@@ -93,14 +108,10 @@ def build_dataset(samples: Sequence[Sample], path: Path, *, split: Split, seed: 
     """
     if not samples:
         raise InputError(f"no samples for {str(path)!r}: a data set needs at least one")
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("parquet needs pyarrow: pip install 'memquartet[train]'") from error
+    arrow = parquet_writer()
     rows = [verl_row(sample, index=index, split=split) for index, sample in enumerate(samples)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    arrow.parquet.write_table(arrow.Table.from_pylist(rows), path)
     manifest = _manifest(samples, split=split, seed=seed)
     text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n"
     path.with_name(path.name + ".json").write_text(text, encoding="utf-8")

@@ -15,7 +15,6 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
-from types import ModuleType
 from typing import cast
 
 from memquartet.benchmarks.worlds.catalog import NamedWorld, make_worlds
@@ -25,7 +24,8 @@ from memquartet.benchmarks.worlds.stream import DEFAULT_STREAM
 from memquartet.benchmarks.worlds.talk import DEFAULT_TALK
 from memquartet.core.messages import Message, Speaker
 from memquartet.core.trajectory import Role
-from memquartet.errors import InputError, MissingExtraError
+from memquartet.errors import InputError
+from memquartet.training.dataset import parquet_writer
 from memquartet.training.demonstrations import Demonstration, demonstrate
 from memquartet.training.settings import TrainingSettings
 
@@ -112,7 +112,7 @@ def write_demonstrations(demonstrations: Sequence[Demonstration], path: Path) ->
     """
     if not demonstrations:
         raise InputError(f"no demonstrations for {str(path)!r}")
-    arrow = _parquet()
+    arrow = parquet_writer()
     rows = [{"role": shown.role.value, "messages": _as_chat(shown)} for shown in demonstrations]
     path.parent.mkdir(parents=True, exist_ok=True)
     arrow.parquet.write_table(arrow.Table.from_pylist(rows), path, compression="zstd")
@@ -125,7 +125,7 @@ def read_demonstrations(path: Path) -> list[Demonstration]:
         InputError: the file holds something else.
         MissingExtraError: pyarrow is not installed.
     """
-    arrow = _parquet()
+    arrow = parquet_writer()
     try:
         rows = arrow.parquet.read_table(path, columns=["role", "messages"]).to_pylist()
         return [_from_row(row) for row in rows]
@@ -199,12 +199,3 @@ def _from_row(row: dict[str, object]) -> Demonstration:
         for one in cast("list[dict[str, str]]", row["messages"])
     ]
     return Demonstration(role=Role(str(row["role"])), messages=tuple(prompt), output=said.content)
-
-
-def _parquet() -> ModuleType:
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("parquet needs pyarrow: pip install 'memquartet[train]'") from error
-    module: ModuleType = pyarrow
-    return module

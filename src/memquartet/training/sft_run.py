@@ -203,6 +203,11 @@ class _Run:
 
 
 def _load(folder: Path) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            f"{str(folder)!r} holds no Hugging Face model (config.json); `python -m memquartet.training.checkpoints"
+            " gguf FILE FOLDER` makes one of a GGUF file"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
