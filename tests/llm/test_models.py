@@ -230,6 +230,8 @@ def test_a_taught_model_is_its_base_with_the_adapter_of_the_package_and_its_prom
 
 def test_an_adapter_of_ones_own_stands_behind_a_plus(taught: Path) -> None:
     base = pull("tiny")
+    with pytest.raises(ConfigError, match="is an adapter and no base: use 'tiny'"):
+        files_of(f"taught+{taught}")
     found = files_of(f"tiny+{taught}")
     assert (found.path, found.adapter, found.prompts) == (base, taught, None)
     taught.write_bytes(b"other")

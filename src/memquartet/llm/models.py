@@ -128,6 +128,10 @@ def path_of(path_or_name: str | Path) -> Path:
     else:
         path = Path(name).expanduser()
         if not path.is_file():
+            if (adapted := taught(name)) is not None:
+                raise ConfigError(
+                    f"{name!r} is an adapter and no base: use {adapted.base!r}, which it was taught from"
+                )
             raise ConfigError(
                 f"no model {name!r}: expected the path of a GGUF file, hf:OWNER/REPO/FILE@REVISION, or one of "
                 f"{', '.join(names())}"
