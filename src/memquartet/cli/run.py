@@ -22,7 +22,7 @@ SYSTEMS = ("quartet", "no_memory", "rag_bm25")
     cls=Command,
     examples=[
         "memquartet run demo",
-        "memquartet run locomo10.json --sample conv-26 --sample conv-30 --out runs/locomo",
+        "memquartet run locomo10.json --sample conv-30 --out runs/locomo",
         "memquartet run locomo10.json --systems quartet --model openai:qwen3-4b@http://localhost:8000/v1",
     ],
 )
