@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from memquartet.core.memory import (
@@ -82,3 +83,16 @@ def test_raw_text_reaches_the_chunks_that_have_its_lines() -> None:
 def test_a_system_that_shows_nothing_of_known_origin_is_not_judged() -> None:
     assert evidence_reached(SAMPLE, episode()) == []
     assert evidence_reached(SAMPLE, episode(shown=["words of its own"])) == []
+
+
+def test_a_session_in_several_chunks_is_reached_by_any_of_them() -> None:
+    chunks = tuple(Chunk(text=chunk.text, index=chunk.index, source_ids=("D1:1",)) for chunk in SAMPLE.chunks)
+    cut = replace(SAMPLE, chunks=chunks)
+    for number in (0, 1):
+        assert evidence_reached(cut, episode(step(number, "a"), hits=["a"])) == [1.0, 1.0]
+
+
+def test_an_empty_line_comes_from_nowhere() -> None:
+    chunks = tuple(replace(chunk, text=f"{chunk.text}\n\nBye {chunk.index}.") for chunk in SAMPLE.chunks)
+    spaced = replace(SAMPLE, chunks=chunks)
+    assert evidence_reached(spaced, episode(shown=[chunks[0].text])) == [1.0, 0.5]

@@ -243,6 +243,14 @@ def test_an_old_value_that_comes_back_later_is_still_old_before() -> None:
     assert [one.right for one in decided] == ["ADD", "ADD", "UPDATE", "UPDATE"]
 
 
+def test_a_fact_that_an_earlier_window_of_its_chunk_stored_is_rightly_left_alone() -> None:
+    rome = added("c", "Ann lives in Rome.")
+    first = step(1, outcome("Ann lives in Rome.", Decision.ADD, rome))
+    second = step(1, outcome("Ann lives in Rome.", Decision.NOOP, did(Noop()), shown="c"))
+    decided = TruthReport.of(SAMPLE, episode(FIRST, first, second)).decided
+    assert decided[-1] == Decided(right="NOOP", made="NOOP")
+
+
 def test_what_is_left_in_memory_is_junk_stale_or_missing() -> None:
     second = step(
         1,

@@ -31,6 +31,14 @@ def test_windows_are_within_their_size_lose_nothing_and_keep_what_the_chunk_carr
     assert {(part.index, part.source_ids, part.query) for part in parts} == {(3, ("D1:1",), "Where?")}
 
 
+def test_a_remark_is_not_parted_from_its_speaker() -> None:
+    text = "\n".join(f"Person{n}: I moved. I live in town {n}." for n in range(40))
+    parts = windows(Chunk(text=text, index=0), 64)
+    assert len(parts) > 3
+    assert "".join(part.text for part in parts) == text
+    assert all(part.text.startswith("Person") for part in parts)
+
+
 def test_a_chunk_that_fits_is_read_as_it_is() -> None:
     chunk = Chunk(text=TEXT, index=0)
     assert windows(chunk, None) == windows(chunk, 4096) == [chunk]

@@ -153,18 +153,21 @@ def _decisions(
 ) -> tuple[tuple[Decided, ...], Mapping[EntryId, str]]:
     """Every decision judged by the memories that were shown with it, and the memory after the last step."""
     contents: dict[EntryId, str] = {}
+    written: dict[EntryId, int] = {}
     decided: list[Decided] = []
     for step in steps:
         shown = {entry for outcome in step.outcomes for entry in outcome.candidates}
-        # Written before this chunk, so they cannot mean what it says.
+        # What was written before this chunk cannot mean what it says; an earlier window of it can.
         meant = {
-            entry: truth.of_text(contents[entry], upto=step.index - 1) for entry in shown if entry in contents
+            entry: truth.of_text(contents[entry], upto=max(step.index - 1, written[entry]))
+            for entry in shown
+            if entry in contents
         }
         for outcome in step.outcomes:
             new = truth.of_text(outcome.fact.text, upto=step.index)
             decided.append(_judged(outcome, new, meant, truth))
         for outcome in step.outcomes:
-            _apply(outcome, contents)
+            written |= dict.fromkeys(_apply(outcome, contents), step.index)
     return tuple(decided), contents
 
 
@@ -188,12 +191,16 @@ def _made(outcome: FactOutcome) -> Decision:
     return Decision.UPDATE if outcome.decision is Decision.DELETE and replaced else outcome.decision
 
 
-def _apply(outcome: FactOutcome, contents: dict[EntryId, str]) -> None:
+def _apply(outcome: FactOutcome, contents: dict[EntryId, str]) -> list[EntryId]:
+    """Carry out what was done, and name the entries that it wrote."""
+    wrote = []
     for receipt in outcome.receipts:
         if receipt.applied and receipt.before:
             contents.pop(receipt.before.entry_id, None)
         if receipt.applied and receipt.after:
             contents[receipt.after.entry_id] = receipt.after.content
+            wrote.append(receipt.after.entry_id)
+    return wrote
 
 
 def confusion(decided: Iterable[Decided]) -> dict[str, dict[str, int]]:

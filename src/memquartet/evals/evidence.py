@@ -1,6 +1,6 @@
 """Whether what was shown for a question comes from the chunks that hold its evidence.
 
-By the chunk, because a stored fact knows its chunk and no smaller place. Raw text comes from every chunk that has its
+By the chunk, because a stored fact knows its chunk and no smaller place; of a session that is cut into several, any. Raw text comes from every chunk that has its
 line. A system that neither stores entries nor shows lines of the text cannot be judged.
 """
 
@@ -22,7 +22,10 @@ def evidence_reached(sample: Sample, episode: Episode) -> list[float]:
 
     Questions without evidence in the sample's chunks are left out; all of them where nothing shown has a known chunk.
     """
-    place = {name: chunk.index for chunk in sample.chunks for name in chunk.source_ids}
+    place: defaultdict[str, set[int]] = defaultdict(set)
+    for chunk in sample.chunks:
+        for name in chunk.source_ids:
+            place[name].add(chunk.index)
     wanted = {q.question_id: found for q in sample.questions if (found := _evidence(q, place))}
     by_entry, by_line = _chunks_of_entries(episode), _chunks_of_lines(sample)
     reached = {
@@ -33,11 +36,12 @@ def evidence_reached(sample: Sample, episode: Episode) -> list[float]:
     if not any(reached.values()):
         return []
     return [
-        sum(chunk in chunks for chunk in wanted[name]) / len(wanted[name]) for name, chunks in reached.items()
+        sum(not places.isdisjoint(chunks) for places in wanted[name]) / len(wanted[name])
+        for name, chunks in reached.items()
     ]
 
 
-def _evidence(question: Question, place: Mapping[str, int]) -> list[int]:
+def _evidence(question: Question, place: Mapping[str, Set[int]]) -> list[Set[int]]:
     return [place[name] for name in question.evidence if name in place]
 
 
@@ -63,5 +67,6 @@ def _chunks_of_lines(sample: Sample) -> Mapping[str, Set[int]]:
     found: defaultdict[str, set[int]] = defaultdict(set)
     for chunk in sample.chunks:
         for line in chunk.text.splitlines():
-            found[line.strip()].add(chunk.index)
+            if line.strip():
+                found[line.strip()].add(chunk.index)
     return found

@@ -13,7 +13,7 @@ from memquartet.agents.extractor import FactExtractor
 from memquartet.agents.prompt_sets import TAUGHT_CHUNK_TOKENS
 from memquartet.core.messages import Message, Speaker
 from memquartet.core.samples import Chunk
-from memquartet.text.chunking import split_text
+from memquartet.text.chunking import pack, split_text
 from memquartet.text.tokens import default_counter
 
 SIZES = (4096, 2048, 1024, 512, 256, 128)
@@ -21,11 +21,19 @@ SIZES = (4096, 2048, 1024, 512, 256, 128)
 
 
 def windows(chunk: Chunk, tokens: int | None) -> list[Chunk]:
-    """The chunk in consecutive parts of at most `tokens` tokens, cut after sentences; itself where None or short."""
+    """The chunk in consecutive parts of at most `tokens` tokens, cut after lines; itself where None or short.
+
+    So that a remark keeps its speaker. A line that is longer is cut after sentences.
+    """
     if tokens is None:
         return [chunk]
-    parts = split_text(chunk.text, budget=tokens, count=default_counter().count)
-    return [replace(chunk, text=part) for part in parts]
+    count = default_counter().count
+    if len(split_text(chunk.text, budget=tokens, count=count)) == 1:
+        return [chunk]
+    lines = chunk.text.splitlines(keepends=True)
+    return [
+        replace(chunk, text=part.text("")) for part in pack(lines, budget=tokens, count=count, separator="")
+    ]
 
 
 def window_for(extractor: FactExtractor) -> int | None:
