@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from memquartet.core.samples import Question, Sample
 from memquartet.core.trajectory import Answer, Episode
@@ -81,8 +82,10 @@ async def system_result(
 
     async def one(sample: Sample, question: Question, answer: Answer | None) -> QuestionResult:
         async with bound:
-            return await _scored(sample, question, answer, score_answer, said[sample.sample_id])
+            return await _scored(sample, question, answer, score_answer, said[sample.sample_id], count)
 
+    # Many questions are shown the same texts.
+    count = cache(default_counter().count)
     said = {sample.sample_id: _source_texts(sample) for sample in samples}
     answers = {sample.sample_id: _answers(episodes.get(sample.sample_id)) for sample in samples}
     rows = await asyncio.gather(
@@ -124,6 +127,7 @@ async def _scored(
     answer: Answer | None,
     score_answer: ScoreAnswer,
     evidence: Mapping[str, str],
+    count: Callable[[str], int],
 ) -> QuestionResult:
     text = _said(answer, sample.metric) if answer else None
     verdict = Verdict(score=None, problem=_why_unanswered(answer))
@@ -133,7 +137,6 @@ async def _scored(
         except WorldError as error:
             verdict = Verdict(score=None, problem=f"{type(error).__name__}: {error}")
     shown = answer.memories if answer else ()
-    count = default_counter().count
     return QuestionResult(
         sample_id=sample.sample_id,
         question_id=question.question_id,
