@@ -100,6 +100,7 @@ def main() -> None:
         report[name] = rows
         show(name, rows)
     if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if options.plot:
         from retrieval_plot import draw

@@ -54,6 +54,7 @@ def draw(report: Mapping[str, Any], path: Path) -> None:  # Any: the report's ro
     )
     left.set_ylabel("share of questions, 95 % interval")
     left.legend(frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
 

@@ -123,6 +123,12 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if not (options.model or options.server):
         parser.error("give --model DIR, or --server URL of one that runs")
+    wanted = options.set or SETS
+    here = [name for name in wanted if (options.sets / f"{name}.jsonl").exists()]
+    if not here or (options.set and here != options.set):
+        parser.error(
+            f"{options.sets} lacks {', '.join(one for one in wanted if one not in here)}: write the sets with benchmarks/evaluation_sets.py"
+        )
     return options
 
 
@@ -130,7 +136,10 @@ def _options() -> argparse.Namespace:
 def _server(options: argparse.Namespace, logs: Path) -> Iterator[str]:
     """The address of a server that answers; one that was started here is stopped at the end."""
     if options.server:
-        _wait(options.server, options.name, options.server_seconds, None)
+        if not _wait(options.server, options.name, options.server_seconds, None):
+            raise SystemExit(
+                f"no answer from {options.server} for the model {options.name}: see --server and --name"
+            )
         yield options.server
         return
     url = f"http://127.0.0.1:{PORT}/v1"
