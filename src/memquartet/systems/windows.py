@@ -39,7 +39,8 @@ def windows(chunk: Chunk, tokens: int | None) -> list[Chunk]:
 def window_for(extractor: FactExtractor) -> int | None:
     """The largest of `SIZES` that the extractor's model has room for; None where its window is not known, or wider.
 
-    A model that was taught its role reads what it was taught on. Else a window of n tokens needs the prompt, the text, and about as many tokens again for the facts.
+    A model that was taught its role reads what it was taught on. Else a window of n tokens needs the prompt, the
+    text, and about as many tokens again for the facts.
     """
     model = extractor.model
     if model.prompts is not None:
