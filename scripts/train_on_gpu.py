@@ -83,7 +83,10 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--base", type=Path, help="the GGUF file that MODEL was made of")
     parser.add_argument("overrides", nargs="*", help="key=value for verl")
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    if given.base and not given.sft:
+        parser.error("--base says of what file the adapter is, and without --sft there is none")
+    return given
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ async def test_after_the_last_search_none_is_offered_and_none_is_taken() -> None
     answer, model = await asked(["search: Bea", "search: Cy", "search: Ann", "search: Ann"], 2)
     offers = [SEARCH_OFFER in request.messages[-1].content for request in model.requests]
     assert offers[:3] == [True, True, False]
-    assert (answer.text, answer.raw) == ("", "search: Ann")
+    assert (answer.text, answer.raw) == ("", "")
     assert [search.query for search in answer.searches] == ["Bea", "Cy"]
 
 

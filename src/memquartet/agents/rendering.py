@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -11,6 +12,7 @@ from memquartet.core.samples import Chunk
 from memquartet.memory.limits import SAID_AT
 
 T = TypeVar("T")
+_DATE = re.compile(r"^\(\d{4}-\d\d-\d\d\) ")
 
 
 def chunk_meta(chunk: Chunk) -> Meta:
@@ -26,6 +28,11 @@ def memory_line(entry: MemoryEntry) -> str:
     time = entry.meta.get(SAID_AT)
     content = " ".join(entry.content.split())
     return f"({str(time)[:10]}) {content}" if time else content
+
+
+def undated(line: str) -> str:
+    """A `memory_line` without its date."""
+    return _DATE.sub("", line)
 
 
 def in_time_order(hits: Iterable[Hit]) -> list[Hit]:

@@ -6,15 +6,13 @@ line. A system that neither stores entries nor shows lines of the text cannot be
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Set
 
+from memquartet.agents.rendering import undated
 from memquartet.core.memory import EntryId
 from memquartet.core.samples import Question, Sample
 from memquartet.core.trajectory import Answer, Episode
-
-_DATE = re.compile(r"^\(\d{4}-\d\d-\d\d\) ")
 
 
 def evidence_reached(sample: Sample, episode: Episode) -> list[float]:
@@ -49,7 +47,7 @@ def _reached(answer: Answer, by_entry: Mapping[EntryId, int], by_line: Mapping[s
     if by_entry:
         return {by_entry[hit] for hit in answer.hits if hit in by_entry}
     lines = (line for text in answer.memories for line in text.splitlines())
-    return {chunk for line in lines for chunk in by_line.get(_DATE.sub("", line).strip(), ())}
+    return {chunk for line in lines for chunk in by_line.get(undated(line).strip(), ())}
 
 
 def _chunks_of_entries(episode: Episode) -> dict[EntryId, int]:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from memquartet.agents.rendering import undated
 from memquartet.core.samples import Question, Sample
 from memquartet.rewards.consistency import SUBJECT, superseded_values
 from memquartet.rewards.wording import says, says_any
@@ -22,7 +23,6 @@ FACT_CONSOLIDATION = "factconsolidation"
 COMMON = 0.03
 """A word in more than this share of the facts belongs to a kind of statement ("born", "capital"), not to a subject."""
 _FACTS = re.compile(r"(?:(?<=\s)|^)\d+\.\s")
-_DATE = re.compile(r"^\(\d{4}-\d\d-\d\d\) ")
 _NUMBER = re.compile(r"(?:(?<=\s)|^)(\d+)\.\s")
 
 
@@ -36,7 +36,7 @@ class Superseded:
 
     def said_by(self, texts: Iterable[str]) -> list[str]:
         """The lines that say a superseded value and no accepted answer, without the dates that memories carry."""
-        return [line for text in texts for line in _lines(_DATE.sub("", text)) if self._stale(line)]
+        return [line for text in texts for line in _lines(undated(text)) if self._stale(line)]
 
     def _stale(self, line: str) -> bool:
         return (

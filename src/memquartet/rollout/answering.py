@@ -85,7 +85,8 @@ async def answer_question(
         if not isinstance(reply.value, Query):
             return Answered(
                 text=reply.value or "",
-                raw=reply.turn.output,
+                # A query where only an answer was allowed: scorers of raw replies must not find one in it.
+                raw=reply.turn.output if reply.value else "",
                 hits=(*hits, *(hit for found in further for hit in found.hits)),
                 searches=tuple(
                     Search(query=found.query, hits=tuple(hit.entry.entry_id for hit in found.hits))

@@ -18,7 +18,6 @@ from pydantic import TypeAdapter
 
 from memquartet.benchmarks.worlds.questions import QuestionKind, draw_by_share, value_question
 from memquartet.benchmarks.worlds.script import Script
-from memquartet.benchmarks.worlds.truth import TRUTH, truth_as_json
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit
 from memquartet.core.samples import Question, Sample
 from memquartet.errors import ConfigError
@@ -176,19 +175,8 @@ class _Library:
                 subject = self._new_subject()
                 self._document(subject, subject.kind.titles)
         questions = self._questions()
-        chunks = [
-            replace(chunk, query=self._random.choice(questions).text)
-            if questions and self._random.random() < self._shape.queries
-            else chunk
-            for chunk in self._script.chunks
-        ]
-        return Sample(
-            sample_id=sample_id,
-            chunks=tuple(chunks),
-            questions=tuple(questions),
-            source=SOURCE,
-            metric="exact_match",
-            extra={TRUTH: truth_as_json(self._script.facts)},
+        return self._script.as_sample(
+            sample_id, questions, source=SOURCE, queries=self._shape.queries, random=self._random
         )
 
     def _new_subject(self) -> _Subject:

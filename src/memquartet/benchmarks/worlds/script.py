@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from random import Random
 
-from memquartet.benchmarks.worlds.truth import FactKind, Key, TrueFact
-from memquartet.core.samples import Chunk
+from memquartet.benchmarks.worlds.truth import TRUTH, FactKind, Key, TrueFact, truth_as_json
+from memquartet.core.samples import Chunk, Question, Sample
 from memquartet.core.trajectory import Decision
 
 
@@ -120,6 +121,25 @@ class Script:
         )
         self._lines.clear()
         self.touched.clear()
+
+    def as_sample(
+        self, sample_id: str, questions: Sequence[Question], *, source: str, queries: float, random: Random
+    ) -> Sample:
+        """What was written, with its truth; a share `queries` of the chunks is read with one of the questions in mind."""
+        chunks = [
+            replace(chunk, query=random.choice(questions).text)
+            if questions and random.random() < queries
+            else chunk
+            for chunk in self.chunks
+        ]
+        return Sample(
+            sample_id=sample_id,
+            chunks=tuple(chunks),
+            questions=tuple(questions),
+            source=source,
+            metric="exact_match",
+            extra={TRUTH: truth_as_json(self.facts)},
+        )
 
     def current(self, key: Key) -> TrueFact | None:
         """The fact that a perfect memory holds about a key."""

@@ -14,7 +14,7 @@ from random import Random
 from memquartet.benchmarks.sessions import date_time_text
 from memquartet.benchmarks.worlds.questions import QuestionKind, draw_by_share, value_question
 from memquartet.benchmarks.worlds.script import Script
-from memquartet.benchmarks.worlds.truth import TRUTH, Key, truth_as_json
+from memquartet.benchmarks.worlds.truth import Key
 from memquartet.benchmarks.worlds.vocabulary import Relation, Vocabulary
 from memquartet.core.samples import Question, Sample
 from memquartet.errors import ConfigError
@@ -157,19 +157,8 @@ class _Stream:
                 self._end_chunk()
         self._end_chunk()
         questions = self._questions()
-        chunks = [
-            replace(chunk, query=self._random.choice(questions).text)
-            if questions and self._random.random() < self._shape.queries
-            else chunk
-            for chunk in self._script.chunks
-        ]
-        return Sample(
-            sample_id=sample_id,
-            chunks=tuple(chunks),
-            questions=tuple(questions),
-            source=SOURCE,
-            metric="exact_match",
-            extra={TRUTH: truth_as_json(self._script.facts)},
+        return self._script.as_sample(
+            sample_id, questions, source=SOURCE, queries=self._shape.queries, random=self._random
         )
 
     def _end_chunk(self) -> None:

@@ -18,7 +18,7 @@ from memquartet.benchmarks.worlds.moments import Moment, coming_moment, past_mom
 from memquartet.benchmarks.worlds.questions import QuestionKind, draw_by_share
 from memquartet.benchmarks.worlds.script import Script
 from memquartet.benchmarks.worlds.talk_questions import THE_USER, Subject, TalkQuestions
-from memquartet.benchmarks.worlds.truth import TRUTH, FactKind, Key, truth_as_json
+from memquartet.benchmarks.worlds.truth import FactKind, Key
 from memquartet.core.samples import Question, Sample
 from memquartet.errors import ConfigError
 
@@ -171,19 +171,8 @@ class _Talk:
                 later = self._now + timedelta(days=self._random.randint(1, 12))
                 self._now = later.replace(hour=self._random.randint(7, 21))
         questions = self._questions()
-        chunks = [
-            replace(chunk, query=self._random.choice(questions).text)
-            if questions and self._random.random() < self._shape.queries
-            else chunk
-            for chunk in self._script.chunks
-        ]
-        return Sample(
-            sample_id=sample_id,
-            chunks=tuple(chunks),
-            questions=tuple(questions),
-            source=source,
-            metric="exact_match",
-            extra={TRUTH: truth_as_json(self._script.facts)},
+        return self._script.as_sample(
+            sample_id, questions, source=source, queries=self._shape.queries, random=self._random
         )
 
     def _chunk(self) -> None:
