@@ -115,7 +115,7 @@ def run(
         }
         screen.answer(told, launch.shell)
         return
-    _require_verl()
+    _require("torch", "verl")
     note_start(launch, out)
     code = start(launch, stdout=sys.stderr.fileno())
     if code:
@@ -195,6 +195,11 @@ def doctor(*, screen: Screen) -> None:
     help="Demonstrations to measure on; may be given again.",
 )
 @click.option("--steps", type=click.IntRange(min=1), default=300, show_default=True)
+@click.option(
+    "--max-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="End after so many minutes of steps, if --steps are not made by then; the learning rate falls in time.",
+)
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option(
     "--learning-rate",
@@ -256,6 +261,7 @@ def sft_command(
     save_every: int,
     micro_tokens: int | None,
     steps: int,
+    max_minutes: float | None,
     batch_size: int,
     max_length: int,
     compiled: bool,
@@ -267,7 +273,7 @@ def sft_command(
     reward whatever it does, and equal rewards teach nothing. All four roles are mixed, and only outputs are learned. The
     same command goes on with a run that was interrupted.
     """
-    _require_verl()
+    _require("torch", "transformers", "peft")
     from memquartet.training.demonstration_sets import read_demonstrations
     from memquartet.training.sft import SftSettings
     from memquartet.training.sft_run import Intervals, Lora, micro_tokens_here, run_sft
@@ -288,6 +294,7 @@ def sft_command(
         [shown for source in val for shown in read_demonstrations(source)],
         settings=SftSettings(
             steps=steps,
+            max_seconds=max_minutes and 60 * max_minutes,
             batch_size=batch_size,
             learning_rate=learning_rate or (1e-3 if lora else 3e-4),
             max_length=max_length,
@@ -316,7 +323,7 @@ def merge_command(*, screen: Screen, checkpoint: Path, folder: Path) -> None:
 
     CHECKPOINT is a run's checkpoints/global_step_N; any server that loads Hugging Face models can serve FOLDER.
     """
-    _require_verl()
+    _require("torch", "verl")
     from memquartet.training.checkpoints import merge
 
     with screen.status("merging …"):
@@ -366,7 +373,7 @@ def export_command(*, screen: Screen, source: Path, out: Path, base: str, file_t
     """
     from memquartet.llm.models import path_of
 
-    _require_verl()
+    _require("torch", "transformers", "gguf")
     from memquartet.training.checkpoints import unpacked
     from memquartet.training.export import FileType, export
 
@@ -420,12 +427,12 @@ def _check_given(given: dict[str, object], overrides: Sequence[str]) -> None:
         raise ConfigError(f"a run needs {', '.join(f'--{name}' for name in missing)}{step}")
 
 
-def _require_verl() -> None:
-    """Refuse to go on where the trainer is not installed.
+def _require(*packages: str) -> None:
+    """Refuse to go on where one of the packages is not installed.
 
     Raises:
         MissingExtraError: with the two commands that install it.
     """
-    for package in ("torch", "verl"):
+    for package in packages:
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(f"training needs {package}, which is not installed: {INSTALL}")

@@ -171,6 +171,7 @@ async def _live_through(
             stream=replace(DEFAULT_STREAM, chunk_lines=lines),
             dialogue=replace(DEFAULT_DIALOGUE, lines=lines) if draw else DEFAULT_DIALOGUE,
             talk=replace(DEFAULT_TALK, characters=CHARACTERS_A_LINE * lines) if draw else DEFAULT_TALK,
+            fresh=world.fresh,
             first=number,
         )
         made += await demonstrate(sample, drawn_settings(settings, draw) if draw else settings)

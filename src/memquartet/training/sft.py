@@ -30,12 +30,14 @@ from memquartet.training.sft_examples import (
 class SftSettings:
     """How long and how fast.
 
-    `learning_rate` rises over the first tenth of the steps and falls along a line to 0. `max_length` is in tokens;
+    `learning_rate` rises over the first tenth of the steps and falls along a line to 0. `max_seconds`, of the steps
+    alone, ends the run before its steps are made, with a rate that falls to 0 by then. `max_length` is in tokens;
     `micro_tokens` are computed at once, filling included, and change nothing but speed and memory. `equal_roles` gives
     the four roles the same weight however many tokens they say.
     """
 
     steps: int = 300
+    max_seconds: float | None = None
     batch_size: int = 32
     learning_rate: float = 3e-4
     max_length: int = 1024
@@ -107,12 +109,16 @@ class Teacher:
         )
         self._learned = learned
 
-    def advance(self) -> Step:
-        """Make the next step."""
+    def advance(self, over: float = 0.0) -> Step:
+        """Make the next step.
+
+        Args:
+            over: the share of the run's time that is gone, where that is more than the share of its steps.
+        """
         settings = self._settings
         batch = batch_at(self._examples, self.step, size=settings.batch_size, seed=settings.seed)
         whole = sum(self._weights[example.role] * example.learned for example in batch)
-        rate = settings.learning_rate * _schedule(self.step, settings.steps)
+        rate = settings.learning_rate * _schedule(self.step, settings.steps, over)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self.model.train()
@@ -222,9 +228,9 @@ def teach(
     return loss
 
 
-def _schedule(step: int, steps: int) -> float:
-    rise = max(1, steps // 10)
-    return min((step + 1) / rise, (steps - step) / steps)
+def _schedule(step: int, steps: int, over: float) -> float:
+    gone = max(step / steps, over)
+    return min(1.0, gone * 10 + 1 / max(1, steps // 10), 1 - gone)
 
 
 def _measured(outputs: Sequence[tuple[float, int, bool]]) -> Measured:

@@ -28,7 +28,7 @@ REPORT_EVERY = 20
 
 _FINISHED = ("config.json", "adapter_config.json")
 """One of them stands in the folder of a run that is done."""
-_ONLY_SPEED = frozenset({"micro_tokens", "compiled"})
+_ONLY_SPEED = frozenset({"micro_tokens", "compiled", "max_seconds"})
 """Settings that may change when a run goes on, when it ran out of memory say."""
 _FIRST_WEIGHTS = 64
 """Of each tensor: enough to tell two models of one shape apart."""
@@ -116,12 +116,13 @@ def run_sft(
         f" out, read in {time.perf_counter() - started:.0f} s; on {device}"
     )
     teacher = Teacher(_plain(model), examples, filler=filler_of(tokenizer), settings=settings)
-    run = _Run(folder=out, teacher=teacher, identity=json.dumps(identity), report=report)
+    run = _Run(folder=out, teacher=teacher, settings=settings, identity=json.dumps(identity), report=report)
     run.resume()
     measured: Mapping[Role, Measured] = {}
-    while teacher.step < settings.steps:
+    last = False
+    while not last:
         run.step()
-        last = teacher.step == settings.steps
+        last = run.over >= 1
         if test and (last or _due(teacher.step, intervals.measure)):
             measured = teacher.measure(test)
             run.note_measured(measured)
@@ -138,10 +139,17 @@ class _Run:
 
     folder: Path
     teacher: Teacher
+    settings: SftSettings
     identity: str
     report: Callable[[str], None]
     tokens: int = 0
     seconds: float = 0.0
+
+    @property
+    def over(self) -> float:
+        """The share of the run that is done: of its steps, or of its seconds where that is more."""
+        limit = self.settings.max_seconds
+        return max(self.teacher.step / self.settings.steps, self.seconds / limit if limit else 0.0)
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one.
@@ -163,20 +171,29 @@ class _Run:
         lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True) if metrics.exists() else []
         known = [line for line in lines if json.loads(line)["step"] <= self.teacher.step]
         metrics.write_text("".join(known), encoding="utf-8")
+        for line in known:
+            noted = json.loads(line)
+            if "sft/seconds" in noted["data"]:
+                self._count(noted["step"], noted["data"]["sft/tokens"], noted["data"]["sft/seconds"])
         self.report(f"going on from step {self.teacher.step}")
 
     def step(self) -> None:
         """Make a step and note it."""
         started = time.perf_counter()
-        made = self.teacher.advance()
+        made = self.teacher.advance(self.over)
         seconds = time.perf_counter() - started
-        self.tokens += made.tokens
-        self.seconds += seconds
         number = self.teacher.step
+        self._count(number, made.tokens, seconds)
         self._note({**_named(made), "sft/seconds": seconds})
         if number % REPORT_EVERY == 0 or number == 1:
-            speed = self.tokens / self.seconds
+            speed = self.tokens / self.seconds if self.seconds else made.tokens / seconds
             self.report(f"step {number}: {made.loss:.4f} nats a token, {speed:,.0f} tokens/s")
+
+    def _count(self, number: int, tokens: int, seconds: float) -> None:
+        """Add up what the steps take; the first, in which a compiled model is compiled, tells nothing of the others."""
+        if number > 1:
+            self.tokens += tokens
+            self.seconds += seconds
 
     def note_measured(self, measured: Mapping[Role, Measured]) -> None:
         """Note how well the held-out demonstrations are known."""

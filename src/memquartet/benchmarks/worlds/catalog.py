@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+from random import Random
 from urllib.parse import parse_qsl
 
 from pydantic import TypeAdapter, ValidationError
@@ -31,6 +32,7 @@ from memquartet.benchmarks.worlds.documents import (
     document_samples,
     document_words,
 )
+from memquartet.benchmarks.worlds.fresh import FreshWords
 from memquartet.benchmarks.worlds.stream import DEFAULT_STREAM, StreamShape, stream_samples
 from memquartet.benchmarks.worlds.talk import DEFAULT_TALK, TalkShape, talk_samples
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit, built_in, from_trex
@@ -72,6 +74,7 @@ def make_worlds(
     classification: ClassificationShape = DEFAULT_CLASSIFICATION,
     documents: DocumentShape = DEFAULT_DOCUMENTS,
     chinese: ChineseShape = DEFAULT_CHINESE,
+    fresh: float = 0.0,
     first: int = 0,
 ) -> Iterator[Sample]:
     """Generate samples of known truth; equal arguments give equal samples.
@@ -88,33 +91,50 @@ def make_worlds(
         classification: how many labels and examples there are to learn.
         documents: how many passages there are to read, and what happens in them.
         chinese: size and contents of Chinese samples.
+        fresh: share of the names and values of dialogues, talks and documents, from 0 to 1, that each sample has anew
+            (see `worlds.fresh`).
         first: number of the first sample; sample n of a seed is the same in every call.
 
     Raises:
         InputError: the data folder cannot be read.
     """
-    match kind:
-        case WorldKind.CONFLICT:
-            words = built_in(split) if data is None else from_trex(data, split)
-            return stream_samples(count, seed=seed, words=words, shape=stream, first=first)
-        case WorldKind.DIALOGUE:
-            return dialogue_samples(
-                count, seed=seed, words=dialogue_words(split), shape=dialogue, first=first
-            )
-        case WorldKind.FRIENDS | WorldKind.ASSISTANT:
-            assistant = kind is WorldKind.ASSISTANT
-            return talk_samples(
-                count, seed=seed, words=cards(split), assistant=assistant, shape=talk, first=first
-            )
-        case WorldKind.CLASSIFICATION:
-            learned = classification_words(split)
-            return classification_samples(count, seed=seed, words=learned, shape=classification, first=first)
-        case WorldKind.DOCUMENTS:
-            return document_samples(
-                count, seed=seed, words=document_words(split), shape=documents, first=first
-            )
-        case WorldKind.CHINESE:
-            return chinese_samples(count, seed=seed, words=chinese_words(split), shape=chinese, first=first)
+
+    def samples(first: int, count: int, other: FreshWords | None) -> Iterator[Sample]:
+        match kind:
+            case WorldKind.CONFLICT:
+                names = built_in(split) if data is None else from_trex(data, split)
+                return stream_samples(count, seed=seed, words=names, shape=stream, first=first)
+            case WorldKind.DIALOGUE:
+                said = dialogue_words(split)
+                said = other.dialogue(said) if other else said
+                return dialogue_samples(count, seed=seed, words=said, shape=dialogue, first=first)
+            case WorldKind.FRIENDS | WorldKind.ASSISTANT:
+                topics = other.cards(cards(split)) if other else cards(split)
+                assistant = kind is WorldKind.ASSISTANT
+                return talk_samples(
+                    count, seed=seed, words=topics, assistant=assistant, shape=talk, first=first
+                )
+            case WorldKind.CLASSIFICATION:
+                learned = classification_words(split)
+                return classification_samples(
+                    count, seed=seed, words=learned, shape=classification, first=first
+                )
+            case WorldKind.DOCUMENTS:
+                written = document_words(split)
+                written = other.documents(written) if other else written
+                return document_samples(count, seed=seed, words=written, shape=documents, first=first)
+            case WorldKind.CHINESE:
+                return chinese_samples(
+                    count, seed=seed, words=chinese_words(split), shape=chinese, first=first
+                )
+
+    if not fresh:
+        return samples(first, count, None)
+    return (
+        sample
+        for number in range(first, first + count)
+        for sample in samples(number, 1, FreshWords(split, fresh, Random(f"fresh/{kind}/{seed}/{number}")))
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +147,7 @@ class NamedWorld:
     split: WorldSplit = WorldSplit.VALIDATION
     first: int = 0
     data: Path | None = None
+    fresh: float = 0.0
 
 
 def is_world_name(name: str) -> bool:
@@ -142,14 +163,18 @@ def named_world(name: str) -> list[Sample]:
         InputError: the data folder cannot be read.
     """
     wish = read_world_name(name)
-    return list(make_worlds(wish.kind, wish.seed, wish.n, wish.split, data=wish.data, first=wish.first))
+    return list(
+        make_worlds(
+            wish.kind, wish.seed, wish.n, wish.split, data=wish.data, fresh=wish.fresh, first=wish.first
+        )
+    )
 
 
 def read_world_name(name: str) -> NamedWorld:
     """What a name such as `world:conflict?seed=1&n=4` asks for.
 
-    Behind the question mark may stand `seed` (0), `n` (10), `split` (validation), `first` (0) and `data`, a folder
-    with T-REx triples.
+    Behind the question mark may stand `seed` (0), `n` (10), `split` (validation), `first` (0), `data`, a folder
+    with T-REx triples, and `fresh` (0), the share of names and values that each sample has anew.
 
     Raises:
         ConfigError: no such world, or a parameter that is unknown or has a wrong value.
@@ -171,4 +196,6 @@ def read_world_name(name: str) -> NamedWorld:
         raise ConfigError(
             f"{name!r}: n must be at least 1 and first at least 0, given {wish.n} and {wish.first}"
         )
+    if not 0 <= wish.fresh <= 1:
+        raise ConfigError(f"{name!r}: fresh must be a share from 0 to 1, given {wish.fresh}")
     return wish

@@ -167,7 +167,7 @@ def from_trex(folder: Path, split: WorldSplit) -> Vocabulary:
         # Names that differ in case alone would make an old value as right as the new one.
         drawn = {_folded(name): name for place in places for name in found[place] if _usable(name)}
         usable = tuple(
-            n for n in drawn.values() if _split_of(n) is split and n not in seen and n not in taken
+            n for n in drawn.values() if split_of_name(n) is split and n not in seen and n not in taken
         )
         if len(usable) >= MIN_NAMES:
             names[kind] = usable
@@ -188,8 +188,8 @@ def _usable(name: str) -> bool:
     )
 
 
-def _split_of(name: str) -> WorldSplit:
-    """One name in five is for validation."""
+def split_of_name(name: str) -> WorldSplit:
+    """The split that a name belongs to by its digest: one in five is for validation."""
     digest = hashlib.blake2b(_folded(name).encode(), digest_size=4).digest()
     return WorldSplit.VALIDATION if digest[0] % 5 == 0 else WorldSplit.TRAIN
 
