@@ -6,17 +6,21 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("verl")
 
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from memquartet.core.trajectory import Role
 from memquartet.errors import ConfigError, InputError
+from memquartet.training import packed_attention
+from memquartet.training.lora import learn_through_weights
 from memquartet.training.policy import ChatTokens
 from memquartet.training.sft import SftSettings, Teacher
 from memquartet.training.sft_examples import IGNORED, batch_at, encode, micro_batches, role_weights
@@ -89,6 +93,66 @@ def test_how_a_batch_is_split_changes_neither_loss_nor_step(model_folder: Path) 
     (small, weights), (large, others) = taught(64), taught(100_000)
     assert small == pytest.approx(large, rel=1e-4)
     torch.testing.assert_close(weights, others, rtol=1e-3, atol=1e-3)
+
+
+def test_packed_examples_teach_the_same_as_rows(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_by_one(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *given: Any, **_: Any) -> Any:
+        pieces = [part.split(given[0].diff().tolist()) for part in (query, key, value)]
+        attended = [
+            scaled_dot_product_attention(*(one.transpose(0, 1) for one in row), is_causal=True)
+            for row in zip(*pieces, strict=True)
+        ]
+        return torch.cat([one.transpose(0, 1) for one in attended])
+
+    # torch's kernel runs on a GPU only; what is tested is everything around it.
+    monkeypatch.setattr(packed_attention, "varlen_attn", one_by_one)
+    examples = encode(
+        AutoTokenizer.from_pretrained(model_folder), tiny_demonstrations(10, seed=1), max_length=10_000
+    )
+
+    def taught(attention: str, settings: SftSettings) -> tuple[list[float], Any]:
+        model = AutoModelForCausalLM.from_pretrained(
+            model_folder, dtype=torch.float32, attn_implementation=attention
+        )
+        teacher = Teacher(model, examples, filler=0, settings=settings)
+        return [teacher.advance().loss for _ in range(3)], teacher.measure(examples)
+
+    rows, measured = taught("sdpa", SETTINGS)
+    packed, measured_packed = taught(packed_attention.NAME, replace(SETTINGS, packed=True, micro_tokens=300))
+    assert packed == pytest.approx(rows, rel=1e-4)
+    for role, one in measured.items():
+        assert measured_packed[role].n == one.n
+        assert measured_packed[role].loss == pytest.approx(one.loss, rel=1e-3)
+
+
+def test_an_adapter_that_learns_through_the_weights_does_what_pefts_does(model_folder: Path) -> None:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
+    adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=12, target_modules="all-linear"))
+    learned = [weight for weight in adapted.parameters() if weight.requires_grad]
+    for weight in learned:
+        torch.nn.init.normal_(weight, std=0.1)
+    ids = torch.arange(40).reshape(2, 20)
+
+    def outcome() -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
+        logits = adapted(ids).logits
+        return logits.detach(), torch.autograd.grad(logits.log_softmax(-1)[..., 3].sum(), learned)
+
+    theirs, their_gradients = outcome()
+    learn_through_weights(adapted)
+    ours, our_gradients = outcome()
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(our_gradients, their_gradients, rtol=1e-3, atol=1e-4)
+
+
+def test_a_run_whose_time_is_up_ends_with_a_rate_near_nothing(model_folder: Path, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, steps=1_000_000, max_seconds=1.5)
+    run_sft(model_folder, tmp_path / "out", tiny_demonstrations(4, seed=1), [], settings=settings)
+    lines = (tmp_path / "out" / METRICS).read_text(encoding="utf-8").splitlines()
+    rates = [json.loads(line)["data"]["sft/learning_rate"] for line in lines]
+    assert 2 < len(rates) < settings.steps
+    assert rates[-1] < max(rates) / 2
+    assert (tmp_path / "out" / "config.json").exists()
 
 
 def test_an_output_counts_as_exact_when_greedy_decoding_gives_it(model_folder: Path) -> None:

@@ -239,7 +239,12 @@ def doctor(*, screen: Screen) -> None:
 @click.option(
     "--micro-tokens",
     type=click.IntRange(min=16),
-    help="Tokens computed at once: fewer need less memory. By default 32768 on a GPU, 2048 without.",
+    help="Tokens computed at once: fewer need less memory. By default 40960 on a GPU, 2048 without.",
+)
+@click.option(
+    "--packed/--filled",
+    default=None,
+    help="Whether examples lie behind each other or in rows that are filled up. By default packed on a GPU, which alone can.",
 )
 @click.option(
     "--compile", "compiled", is_flag=True, help="Compile the model first: a minute, then faster steps."
@@ -260,6 +265,7 @@ def sft_command(
     measure_every: int,
     save_every: int,
     micro_tokens: int | None,
+    packed: bool | None,
     steps: int,
     max_minutes: float | None,
     batch_size: int,
@@ -276,7 +282,7 @@ def sft_command(
     _require("torch", "transformers", "peft")
     from memquartet.training.demonstration_sets import read_demonstrations
     from memquartet.training.sft import SftSettings
-    from memquartet.training.sft_run import Intervals, Lora, micro_tokens_here, run_sft
+    from memquartet.training.sft_run import Intervals, Lora, micro_tokens_here, packed_here, run_sft
 
     if adapter and (lora_rank or lora_alpha):
         raise ConfigError("--adapter keeps its own rank and alpha: leave out --lora-rank and --lora-alpha")
@@ -299,6 +305,7 @@ def sft_command(
             learning_rate=learning_rate or (1e-3 if lora else 3e-4),
             max_length=max_length,
             micro_tokens=micro_tokens or micro_tokens_here(),
+            packed=packed_here() if packed is None else packed,
             compiled=compiled,
             seed=seed,
         ),

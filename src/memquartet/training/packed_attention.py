@@ -1,7 +1,7 @@
 """Attention over packed sequences with torch's own flash kernel, where flash-attn is not installed.
 
-With `actor_rollout_ref.model.use_remove_padding=true` verl lays the rows of a micro-batch one behind the other; each row's
-positions begin at 0. transformers' `sdpa` then builds a mask of (tokens, tokens); this skips what the mask would
+With `actor_rollout_ref.model.use_remove_padding=true` verl lays the rows of a micro-batch one behind the other, and so does
+`train sft` on a GPU; each row's positions begin at 0. transformers' `sdpa` then builds a mask of (tokens, tokens); this skips what the mask would
 hide, so that a micro-batch costs what its rows cost and not what its square does. Chosen by
 `actor_rollout_ref.model.override_config.attn_implementation=memquartet_packed`; on a GPU, in 16-bit floats.
 """
@@ -73,6 +73,8 @@ def packed_attention(
     """
     bounds, longest = _ROWS.bounds(position_ids)
     repeats = query.shape[1] // key.shape[1]
+    # Under autocast the rotation leaves query and key in 32 bits, and autocast does not know this kernel.
+    query, key = query.to(value.dtype), key.to(value.dtype)
     out = varlen_attn(
         query[0].transpose(0, 1),
         key[0].repeat_interleave(repeats, dim=0).transpose(0, 1),

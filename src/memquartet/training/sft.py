@@ -5,7 +5,7 @@ A model that never fills a schema earns the same reward whatever it does, and eq
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,7 @@ from memquartet.training.sft_examples import (
     encode,
     filler_of,
     micro_batches,
+    packed_batches,
     role_weights,
 )
 
@@ -32,8 +33,9 @@ class SftSettings:
 
     `learning_rate` rises over the first tenth of the steps and falls along a line to 0. `max_seconds`, of the steps
     alone, ends the run before its steps are made, with a rate that falls to 0 by then. `max_length` is in tokens;
-    `micro_tokens` are computed at once, filling included, and change nothing but speed and memory. `equal_roles` gives
-    the four roles the same weight however many tokens they say.
+    `micro_tokens` are computed at once, filling included, and change nothing but speed and memory; so does `packed`,
+    which fills nothing up and needs a model whose attention looks at positions (`packed_attention`). `equal_roles`
+    gives the four roles the same weight however many tokens they say.
     """
 
     steps: int = 300
@@ -42,6 +44,7 @@ class SftSettings:
     learning_rate: float = 3e-4
     max_length: int = 1024
     micro_tokens: int = 16_384
+    packed: bool = False
     equal_roles: bool = True
     compiled: bool = False
     seed: int = 0
@@ -124,7 +127,7 @@ class Teacher:
         self.model.train()
         self._optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.model.device)
-        for micro in micro_batches(batch, tokens=settings.micro_tokens, filler=self._filler):
+        for micro in self._micro_batches(batch):
             nats, _ = self._nats(micro)
             weights = torch.tensor(
                 [self._weights[one.role] for one in micro.examples for _ in range(one.learned)],
@@ -155,7 +158,7 @@ class Teacher:
         """
         self.model.eval()
         found: dict[Role, list[tuple[float, int, bool]]] = {}
-        for micro in micro_batches(examples, tokens=self._settings.micro_tokens, filler=self._filler):
+        for micro in self._micro_batches(examples):
             nats, right = (one.cpu() for one in self._nats(micro))
             counts = [example.learned for example in micro.examples]
             for example, losses, hits in zip(
@@ -182,13 +185,20 @@ class Teacher:
             weight.copy_(kept)
         self._optimizer.load_state_dict(state["optimizer"])
 
+    def _micro_batches(self, examples: Sequence[Example]) -> Iterator[MicroBatch]:
+        tokens = self._settings.micro_tokens
+        if self._settings.packed:
+            return packed_batches(examples, tokens=tokens)
+        return micro_batches(examples, tokens=tokens, filler=self._filler)
+
     def _nats(self, micro: MicroBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Of each learned token its loss and whether it is the likeliest; shape (learned tokens,), row by row."""
         device = self.model.device
         ids, labels = micro.ids.to(device), micro.labels.to(device)[:, 1:]
         learned = labels != IGNORED
+        positions = {} if micro.positions is None else {"position_ids": micro.positions.to(device)}
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            hidden = self._body(input_ids=ids, use_cache=False).last_hidden_state
+            hidden = self._body(input_ids=ids, use_cache=False, **positions).last_hidden_state
             # The output layer is the largest part of a small model: only learned positions go through it.
             logits = self.model.get_output_embeddings()(hidden[:, :-1][learned])
         wanted = labels[learned]

@@ -34,18 +34,20 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicroBatch:
-    """What is computed at once.
+    """What is computed at once, a row an example, or all of them in one row behind each other.
 
     Args:
-        examples: one a row.
+        examples: in the order of the rows.
         ids: shape (rows, length), filled up on the right. Attention is causal, so that no mask is needed: what is
-            learned stands before the filling and never sees it.
-        labels: shape (rows, length); `IGNORED` outside outputs.
+            learned stands before the filling and never sees it. Packed: shape (1, tokens).
+        labels: shape of `ids`; `IGNORED` outside outputs.
+        positions: of packed examples, shape of `ids`; each example's begin at 0. None for rows.
     """
 
     examples: Sequence[Example]
     ids: torch.Tensor
     labels: torch.Tensor
+    positions: torch.Tensor | None = None
 
 
 def encode(
@@ -116,6 +118,23 @@ def micro_batches(examples: Sequence[Example], *, tokens: int, filler: int) -> I
         yield _filled(waiting, filler)
 
 
+def packed_batches(examples: Sequence[Example], *, tokens: int) -> Iterator[MicroBatch]:
+    """Split examples into packed batches with at most so many tokens each; nothing is filled up.
+
+    Args:
+        examples: in any order.
+        tokens: an example longer than this makes a batch of its own.
+    """
+    waiting: list[Example] = []
+    for example in examples:
+        if waiting and sum(len(one.ids) for one in waiting) + len(example.ids) > tokens:
+            yield _packed(waiting)
+            waiting = []
+        waiting.append(example)
+    if waiting:
+        yield _packed(waiting)
+
+
 def role_weights(examples: Sequence[Example]) -> Mapping[Role, float]:
     """A weight for each token of a role, so that all roles weigh the same however much they say; their mean is 1."""
     counts: dict[Role, int] = {}
@@ -135,12 +154,19 @@ def _order(count: int, epoch: int, seed: int) -> Sequence[int]:
 def _filled(examples: Sequence[Example], filler: int) -> MicroBatch:
     length = max(len(example.ids) for example in examples)
     ids = [[*one.ids, *[filler] * (length - len(one.ids))] for one in examples]
-    labels = [
-        [
-            *[IGNORED] * one.prompt_length,
-            *one.ids[one.prompt_length :],
-            *[IGNORED] * (length - len(one.ids)),
-        ]
-        for one in examples
-    ]
+    labels = [[*_labels(one), *[IGNORED] * (length - len(one.ids))] for one in examples]
     return MicroBatch(examples=tuple(examples), ids=torch.tensor(ids), labels=torch.tensor(labels))
+
+
+def _packed(examples: Sequence[Example]) -> MicroBatch:
+    # An example's first token is never learned, so that none is foretold from the example before.
+    return MicroBatch(
+        examples=tuple(examples),
+        ids=torch.tensor([[token for one in examples for token in one.ids]]),
+        labels=torch.tensor([[label for one in examples for label in _labels(one)]]),
+        positions=torch.cat([torch.arange(len(one.ids)) for one in examples]).unsqueeze(0),
+    )
+
+
+def _labels(example: Example) -> list[int]:
+    return [*[IGNORED] * example.prompt_length, *example.ids[example.prompt_length :]]

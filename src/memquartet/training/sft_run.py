@@ -17,6 +17,7 @@ from memquartet.core.trajectory import Role
 from memquartet.errors import ConfigError, InputError
 from memquartet.training.demonstration_sets import digest
 from memquartet.training.demonstrations import Demonstration
+from memquartet.training.lora import learn_through_weights
 from memquartet.training.sft import DEFAULT_SFT, Measured, SftSettings, Step, Teacher
 from memquartet.training.sft_examples import encode, filler_of
 
@@ -28,7 +29,7 @@ REPORT_EVERY = 20
 
 _FINISHED = ("config.json", "adapter_config.json")
 """One of them stands in the folder of a run that is done."""
-_ONLY_SPEED = frozenset({"micro_tokens", "compiled", "max_seconds"})
+_ONLY_SPEED = frozenset({"micro_tokens", "compiled", "max_seconds", "packed"})
 """Settings that may change when a run goes on, when it ran out of memory say."""
 _FIRST_WEIGHTS = 64
 """Of each tensor: enough to tell two models of one shape apart."""
@@ -59,7 +60,12 @@ DEFAULT_INTERVALS = Intervals()
 
 def micro_tokens_here() -> int:
     """Tokens that this machine computes at once with ease, for a model of a few hundred million weights."""
-    return 32_768 if torch.cuda.is_available() else 2_048
+    return 40_960 if torch.cuda.is_available() else 2_048
+
+
+def packed_here() -> bool:
+    """Whether this machine has the kernel that packed examples need."""
+    return torch.cuda.is_available()
 
 
 def run_sft(
@@ -97,7 +103,7 @@ def run_sft(
     if any((out / name).exists() for name in _FINISHED):
         raise ConfigError(f"{str(out)!r} holds a model already: choose another folder")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer, base = _load(model_folder)
+    tokenizer, base = _load(model_folder, packed=settings.packed)
     identity = {
         "model": _fingerprint(base),
         "settings": {name: value for name, value in asdict(settings).items() if name not in _ONLY_SPEED},
@@ -219,7 +225,7 @@ class _Run:
             file.write(line + "\n")
 
 
-def _load(folder: Path) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+def _load(folder: Path, *, packed: bool) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     if not (folder / "config.json").is_file():
         raise InputError(
             f"{str(folder)!r} holds no Hugging Face model (config.json); `python -m memquartet.training.checkpoints"
@@ -227,12 +233,22 @@ def _load(folder: Path) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation=_attention(packed=packed)
+        )
     except (OSError, ValueError) as error:
         raise InputError(f"{str(folder)!r} holds no Hugging Face model: {error}") from error
     if tokenizer.chat_template is None:
         raise InputError(f"{str(folder)!r} has no chat template: take the model's instruct version")
     return tokenizer, model
+
+
+def _attention(*, packed: bool) -> str:
+    if not packed:
+        return "sdpa"
+    from memquartet.training.packed_attention import NAME  # torch before 2.10 has no such kernel
+
+    return NAME
 
 
 def _fingerprint(model: PreTrainedModel) -> str:
@@ -246,15 +262,18 @@ def _fingerprint(model: PreTrainedModel) -> str:
 def _to_learn(model: PreTrainedModel, lora: Lora | None) -> PreTrainedModel | PeftModel:
     if lora is None:
         return model
-    if lora.start is not None:
+    if lora.start is None:
+        config = LoraConfig(
+            r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+        )
+        adapted = get_peft_model(model, config)
+    else:
         try:
-            return PeftModel.from_pretrained(model, lora.start, is_trainable=True)
+            adapted = PeftModel.from_pretrained(model, lora.start, is_trainable=True)
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(f"{str(lora.start)!r} holds no adapter of this model: {error}") from error
-    config = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
-    return get_peft_model(model, config)
+    learn_through_weights(adapted)
+    return adapted
 
 
 def _plain(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
