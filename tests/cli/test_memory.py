@@ -133,6 +133,22 @@ def test_import_of_a_missing_file_leaves_no_memory_behind() -> None:
     assert not Path("new.db").exists()
 
 
+def test_import_of_a_damaged_file_leaves_no_memory_behind_and_an_empty_one_as_it_was(
+    two_entries: Path, tmp_path: Path
+) -> None:
+    run("memory", "export", "all.jsonl")
+    lines = Path("all.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    damaged = tmp_path / "damaged.jsonl"
+    damaged.write_text("".join([*lines[:-1], lines[-1][:20]]), encoding="utf-8")
+    Memory.open("empty.db").close()
+    for db in ("new.db", "empty.db"):
+        result = run("memory", "import", str(damaged), "--db", db)
+        assert result.exit_code == 1
+        assert "line 4" in result.stderr
+    assert not list(Path().glob("new.db*"))
+    assert read_json(run("memory", "list", "--db", "empty.db", "--json"))["total"] == 0
+
+
 def test_import_into_a_memory_that_is_not_empty_is_refused(two_entries: Path) -> None:
     run("memory", "export", "all.jsonl")
     result = run("memory", "import", "all.jsonl")
