@@ -102,6 +102,15 @@ def test_undo_of_a_record_that_others_built_on_is_refused(two_entries: Path) -> 
     assert "undo record 3 first" in result.stderr
 
 
+@pytest.mark.parametrize("query", ["🐶", "?!"])
+def test_a_search_without_a_word_says_why_it_finds_nothing(two_entries: Path, query: str) -> None:
+    result = run("memory", "search", query)
+    assert (result.exit_code, "holds no word or number" in result.stderr) == (0, True)
+    assert "nothing found" in result.stderr
+    as_json = run("memory", "search", query, "--json")
+    assert (as_json.stdout, "holds no word or number" in as_json.stderr) == ("[]\n", True)
+
+
 def test_undo_stays_within_the_scope_that_was_given(two_entries: Path) -> None:
     with Memory.open(two_entries) as memory:
         before = memory.canonical_bytes()
