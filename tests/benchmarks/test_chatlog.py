@@ -49,9 +49,12 @@ def test_a_new_day_begins_a_new_chunk_that_names_it() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.text(max_size=40), st.integers(0, 3)), max_size=10).map(
-        lambda rows: sorted(rows, key=lambda row: row[1])
-    )
+    st.lists(
+        st.tuples(
+            st.text(st.characters(codec="utf-8", exclude_characters="A"), max_size=40), st.integers(0, 3)
+        ),
+        max_size=10,
+    ).map(lambda rows: sorted(rows, key=lambda row: row[1]))
 )
 def test_no_message_is_lost_and_chunks_keep_their_size(rows: list[tuple[str, int]]) -> None:
     size = ChunkSize(tokens=60, count=len)
@@ -60,15 +63,19 @@ def test_no_message_is_lost_and_chunks_keep_their_size(rows: list[tuple[str, int
     ]
     chunks = chat(*messages, size=size)
     bodies = "".join(chunk.text.split("\n", 1)[1] for chunk in chunks)
-    assert bodies.replace("\n", "") == "".join(f"A: {text}" for text, _ in rows).replace("\n", "")
+    # Every part of a message that was cut names the speaker.
+    assert bodies.replace("\n", "").replace("A: ", "") == "".join(text for text, _ in rows).replace("\n", "")
+    assert bodies.count("A: ") >= len(rows)
     assert all(len(chunk.text) <= 60 for chunk in chunks)
     assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
 
 
-def test_a_cut_message_lends_its_place_to_every_part() -> None:
+def test_a_cut_message_lends_its_place_and_its_speaker_to_every_part() -> None:
     chunks = chat({"speaker": "Ann", "text": "word " * 30}, size=ChunkSize(tokens=50, count=len))
     assert len(chunks) > 1
     assert {chunk.source_ids for chunk in chunks} == {("chat.jsonl:1",)}
+    assert all(chunk.text.startswith("Ann: word") and len(chunk.text) <= 50 for chunk in chunks)
+    assert "".join(chunk.text.removeprefix("Ann: ") for chunk in chunks) == "word " * 30
 
 
 def test_a_size_without_room_beside_the_date_is_refused() -> None:
@@ -115,6 +122,12 @@ def test_a_text_chunk_names_its_lines(tmp_path: Path) -> None:
     ]
 
 
+def test_a_long_line_of_a_text_that_names_its_speaker_keeps_the_name_in_every_chunk(tmp_path: Path) -> None:
+    path = text_file(tmp_path, "Ann: I moved. I live in Oslo.\nBob: Oh.")
+    chunks = list(read_text(path, ChunkSize(tokens=24, count=len)))
+    assert [chunk.text for chunk in chunks] == ["Ann: I moved. ", "Ann: I live in Oslo.\n", "Bob: Oh.\n"]
+
+
 def test_a_text_of_white_space_alone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing but white space"):
         list(read_text(text_file(tmp_path, " \n\t\n"), WIDE))
@@ -128,4 +141,4 @@ def test_one_line_of_50_mb_is_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "chat.jsonl"
     path.write_text(json.dumps({"role": "user", "content": line}), encoding="utf-8")
     chunks = list(read_chat(read_records(path), size))
-    assert sum(len(chunk.text) for chunk in chunks) == len("user: " + line)
+    assert sum(len(chunk.text.removeprefix("user: ")) for chunk in chunks) == len(line)

@@ -32,6 +32,13 @@ def test_the_model_may_search_again_when_it_is_allowed_to(two_entries: Path) -> 
         assert "searched for: Where does Ann live?" in run(*asked, model_of(server)).stderr
 
 
+def test_a_question_without_a_word_says_why_the_model_sees_no_memory(
+    two_entries: Path, team: FakeServer
+) -> None:
+    assert "'🐶' holds no word or number" in run("ask", "🐶", "--model", model_of(team)).stderr
+    assert "holds no word" not in run("ask", "Where is the 🐶?", "--model", model_of(team)).stderr
+
+
 def test_asking_writes_nothing(two_entries: Path, team: FakeServer) -> None:
     with Memory.open(two_entries) as memory:
         before = memory.canonical_bytes()

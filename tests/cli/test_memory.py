@@ -102,6 +102,15 @@ def test_undo_of_a_record_that_others_built_on_is_refused(two_entries: Path) -> 
     assert "undo record 3 first" in result.stderr
 
 
+@pytest.mark.parametrize("query", ["🐶", "?!"])
+def test_a_search_without_a_word_says_why_it_finds_nothing(two_entries: Path, query: str) -> None:
+    result = run("memory", "search", query)
+    assert (result.exit_code, "holds no word or number" in result.stderr) == (0, True)
+    assert "nothing found" in result.stderr
+    as_json = run("memory", "search", query, "--json")
+    assert (as_json.stdout, "holds no word or number" in as_json.stderr) == ("[]\n", True)
+
+
 def test_undo_stays_within_the_scope_that_was_given(two_entries: Path) -> None:
     with Memory.open(two_entries) as memory:
         before = memory.canonical_bytes()
@@ -131,6 +140,22 @@ def test_import_of_a_missing_file_leaves_no_memory_behind() -> None:
     assert result.exit_code != 0
     assert "absent.jsonl" in result.stderr
     assert not Path("new.db").exists()
+
+
+def test_import_of_a_damaged_file_leaves_no_memory_behind_and_an_empty_one_as_it_was(
+    two_entries: Path, tmp_path: Path
+) -> None:
+    run("memory", "export", "all.jsonl")
+    lines = Path("all.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    damaged = tmp_path / "damaged.jsonl"
+    damaged.write_text("".join([*lines[:-1], lines[-1][:20]]), encoding="utf-8")
+    Memory.open("empty.db").close()
+    for db in ("new.db", "empty.db"):
+        result = run("memory", "import", str(damaged), "--db", db)
+        assert result.exit_code == 1
+        assert "line 4" in result.stderr
+    assert not list(Path().glob("new.db*"))
+    assert read_json(run("memory", "list", "--db", "empty.db", "--json"))["total"] == 0
 
 
 def test_import_into_a_memory_that_is_not_empty_is_refused(two_entries: Path) -> None:

@@ -74,6 +74,11 @@ def test_the_end_of_a_chain_is_found_where_only_one_statement_ends_in_the_answer
         ("The capital of Alba is Oban.", False),
         ("0. The capital of Alba is Perth. 1. The capital of Alba is Oban.", True),
         ("Bo: The capital of Alba is Oban.\nAnn: The capital of Alba is Perth.", True),
+        ("The capital of Alba is Perth until page 12. Now it is Oban.", False),
+        ("7. The capital of Alba is Perth.\n9. The capital of Alba is Oban.", True),
+        ("of Ann. 7. The capital of Alba is Perth. 8. The capital of Alba is Oban. 9.", True),
+        ("4. Bo lives in St. 6. Lima. 5. The capital of Alba is Perth. 6. Alba has Oban.", True),
+        ("1. The capital of Alba is St. 3. Perth and 3. Oban. 2. Bo is here.", False),
     ],
 )
 def test_a_line_is_stale_that_says_an_old_value_of_the_subject_and_not_the_new_one(
@@ -81,6 +86,16 @@ def test_a_line_is_stale_that_says_an_old_value_of_the_subject_and_not_the_new_o
 ) -> None:
     found = superseded_in(record(question("What is the capital of Alba?", "Oban")))["q"]
     assert bool(found.said_by([text])) == stale
+
+
+def test_a_list_of_facts_on_one_line_is_told_apart_and_a_number_out_of_turn_is_not() -> None:
+    found = superseded_in(record(question("What is the capital of Alba?", "Oban")))["q"]
+    text = " ".join(f"{number}. {fact}" for number, fact in enumerate(FACTS))
+    shown = f"Here is a list of facts: {text} {len(FACTS)}. The capital of Alba is St. 5. Perth."
+    assert [line.strip() for line in found.said_by([shown])] == [
+        FACTS[0],
+        "The capital of Alba is St. 5. Perth.",
+    ]
 
 
 def test_other_data_says_itself_what_is_superseded() -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -55,6 +57,32 @@ def test_an_injected_delete_all_stays_in_its_scope_and_can_be_undone() -> None:
         if "delete all" in record.provenance.source:
             memory.undo(record.seq)
     assert memory.entries() == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "m['a'] = 1",
+        "del m['topic']",
+        "m.clear()",
+        "m.pop('topic')",
+        "m.popitem()",
+        "m.update(a=1)",
+        "m |= {'a': 1}",
+    ],
+)
+def test_meta_refuses_a_change(change: str) -> None:
+    entry = small().insert("semantic", "Ann has a cat.", {"topic": "home"})
+    with pytest.raises(TypeError, match="cannot change"):
+        exec(change, {"m": entry.meta})  # noqa: S102  (a statement is no expression that could be passed on)
+    assert entry.meta == {"topic": "home"}
+
+
+def test_meta_is_a_dict_for_all_that_only_read_it() -> None:
+    entry = small().insert("semantic", "Ann has a cat.", {"topic": "home"})
+    assert json.loads(json.dumps(entry.meta)) == asdict(entry)["meta"] == {"topic": "home"}
+    assert copy.deepcopy(entry) == entry
+    assert {**entry.meta, "a": 1} == {"topic": "home", "a": 1}
 
 
 def test_an_operation_confined_to_a_scope_inserts_into_it() -> None:

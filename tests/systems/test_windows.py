@@ -39,6 +39,18 @@ def test_a_remark_is_not_parted_from_its_speaker() -> None:
     assert all(part.text.startswith("Person") for part in parts)
 
 
+@pytest.mark.parametrize("between", [" ", "\n", "\n- "])
+def test_every_window_of_a_long_remark_names_its_speaker(between: str) -> None:
+    said = "Ann: " + between.join(f"I lived in town {n}." for n in range(40))
+    text = f"[Monday 8 May 2023]\n{said}\nBob: I see."
+    parts = windows(Chunk(text=text, index=3, source_ids=("D1:1", "D1:2")), 64)
+    assert len(parts) > 4
+    assert all(part.text.startswith("Ann: ") for part in parts[1:-1])
+    assert "".join([parts[0].text, parts[1].text, *(p.text.removeprefix("Ann: ") for p in parts[2:])]) == text
+    assert all(default_counter().count(part.text) <= 64 for part in parts)
+    assert {(part.index, part.source_ids) for part in parts} == {(3, ("D1:1", "D1:2"))}
+
+
 def test_a_chunk_that_fits_is_read_as_it_is() -> None:
     chunk = Chunk(text=TEXT, index=0)
     assert windows(chunk, None) == windows(chunk, 4096) == [chunk]

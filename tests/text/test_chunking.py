@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from memquartet.errors import ConfigError
 from memquartet.text.chunking import CountTokens, Pack, Piece, pack, split_text
+from memquartet.text.tokens import default_counter
 
 
 def count_words(text: str) -> int:
@@ -93,6 +94,35 @@ def test_a_word_that_is_too_long_is_cut_between_characters() -> None:
 
 def test_a_character_heavier_than_the_budget_stands_alone() -> None:
     assert split_text("abc", budget=2, count=lambda text: 3 * len(text)) == ["a", "b", "c"]
+
+
+@given(utterances, st.integers(min_value=1, max_value=60), st.sampled_from(COUNTERS))
+def test_packs_with_leads_keep_the_budget_and_lose_nothing(
+    given_texts: list[str], budget: int, count: CountTokens
+) -> None:
+    given_texts = [f"Ann: {text}" for text in given_texts]
+    packs = list(pack(given_texts, budget=budget, count=count, lead=lambda _: "Ann: "))
+    assert reassembled(packs, len(given_texts)) == given_texts
+    assert all(count(one.text()) <= budget for one in packs)
+
+
+@given(texts.map(lambda text: text * 20), st.integers(min_value=16, max_value=80))
+def test_a_lead_of_real_tokens_keeps_the_budget(text: str, budget: int) -> None:
+    count = default_counter().count
+    packs = pack([f"Ann: {text}"], budget=budget, count=count, lead=lambda _: "Ann: ")
+    assert all(one.text().startswith("Ann: ") and count(one.text()) <= budget for one in packs)
+
+
+def test_a_further_part_begins_with_the_lead_only_where_it_begins_a_pack() -> None:
+    (one, two) = pack(["Ann: Hi. I am in Oslo."], budget=20, count=len, lead=lambda _: "Ann: ")
+    assert (one.text(), two.text()) == ("Ann: Hi. ", "Ann: I am in Oslo.")
+    pieces = (Piece(index=3, text="Ann: one "), Piece(index=3, text="two", lead="Ann: "))
+    assert Pack(pieces=pieces).text() == "Ann: one two"
+
+
+def test_a_lead_that_would_fill_half_of_the_budget_is_left_out() -> None:
+    packs = pack(["Annabel: Hi. I moved."], budget=13, count=len, lead=lambda _: "Annabel: ")
+    assert [one.text() for one in packs] == ["Annabel: Hi. ", "I moved."]
 
 
 def test_parts_of_one_utterance_in_one_pack_are_not_separated() -> None:

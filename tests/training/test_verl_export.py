@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from tokenizers import decoders
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from memquartet.core.messages import Message, Speaker
-from memquartet.errors import ConfigError, InputError
+from memquartet.errors import ConfigError, InputError, StoreError
 from memquartet.training.checkpoints import from_gguf
 from memquartet.training.export import Array, FileType, export
 from memquartet.training.tiny import save_tiny_model
@@ -191,6 +193,24 @@ def test_what_does_not_go_together_is_refused(model_folder: Path, base: Path, tm
         with pytest.raises(InputError, match=words):
             export(adapter, tmp_path / "out.gguf", base)
     assert not (tmp_path / "out.gguf").exists()
+
+
+def test_a_disk_that_is_full_in_the_middle_leaves_the_earlier_file_and_nothing_else(
+    model_folder: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "model.gguf"
+    export(model_folder, out, base)
+    before = out.read_bytes()
+
+    def full(_writer: GGUFWriter) -> None:
+        assert (tmp_path / "model.gguf.partial").stat().st_size
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(GGUFWriter, "write_tensors_to_file", full)
+    with pytest.raises(StoreError, match="cannot be written: No space left"):
+        export(model_folder, out, base, file_type=FileType.F16)
+    assert out.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["model.gguf"]
 
 
 @pytest.mark.model

@@ -244,6 +244,24 @@ def test_a_full_fine_tune_is_a_model_of_its_own(model_folder: Path, tmp_path: Pa
     assert model.dtype is torch.bfloat16
 
 
+@pytest.mark.parametrize("lora", [None, Lora(rank=4, alpha=8)])
+def test_what_is_measured_in_the_end_is_what_was_written(
+    model_folder: Path, tmp_path: Path, lora: Lora | None
+) -> None:
+    shown = tiny_demonstrations(10, seed=1)
+    measured = run_sft(model_folder, tmp_path / "out", shown, shown, settings=SETTINGS, lora=lora)
+    model = AutoModelForCausalLM.from_pretrained(
+        model_folder if lora else tmp_path / "out", dtype=torch.float32
+    )
+    if lora:
+        model = PeftModel.from_pretrained(model, tmp_path / "out", is_trainable=True).get_base_model()
+    examples = encode(AutoTokenizer.from_pretrained(tmp_path / "out"), shown, max_length=10_000)
+    written = Teacher(model, examples, filler=0, settings=SETTINGS).measure(examples)
+    assert {role: one.exact for role, one in measured.items()} == {r: one.exact for r, one in written.items()}
+    for role, one in written.items():
+        assert measured[role].loss == pytest.approx(one.loss, rel=1e-6)
+
+
 def test_a_model_without_a_filler_is_taught_over_what_a_full_disk_left(tmp_path: Path) -> None:
     folder, out = save_tiny_model(tmp_path / "model", sft=None), tmp_path / "out"
     tokenizer = AutoTokenizer.from_pretrained(folder)

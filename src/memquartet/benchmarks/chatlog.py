@@ -18,6 +18,7 @@ from memquartet.benchmarks.sessions import Utterance, date_text, session_chunks
 from memquartet.core.samples import Chunk
 from memquartet.errors import InputError
 from memquartet.text.chunking import ChunkSize, pack
+from memquartet.text.remarks import speaker_of
 
 
 class _Message(Row):
@@ -51,12 +52,14 @@ def read_chat(records: Iterable[Record], size: ChunkSize) -> Iterator[Chunk]:
 def read_text(path: Path, size: ChunkSize) -> Iterator[Chunk]:
     """Chunks of whole lines; all chunks joined are the text, but for white space between blank chunks.
 
+    A line that is longer than a chunk and begins with a speaker's name begins with it in every further chunk too.
+
     Raises:
         InputError: the file cannot be read, or holds nothing but white space.
     """
     lines = (text + "\n" for _, text in read_lines(path))
     index = 0
-    for one in pack(lines, budget=size.tokens, count=size.count, separator=""):
+    for one in pack(lines, budget=size.tokens, count=size.count, separator="", lead=speaker_of):
         first, last = one.pieces[0].index + 1, one.pieces[-1].index + 1
         text = one.text("")
         if text.strip():

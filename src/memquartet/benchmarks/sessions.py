@@ -9,6 +9,7 @@ from datetime import date, datetime
 from memquartet.core.samples import Chunk
 from memquartet.errors import ConfigError
 from memquartet.text.chunking import ChunkSize, pack
+from memquartet.text.remarks import speaker_of
 
 # strftime follows the locale of the machine; a chunk's text must not.
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -33,7 +34,7 @@ def session_chunks(
     """Chunks numbered from `start`; each begins with `head` (unless empty) and keeps the size with it.
 
     A chunk's time is the one of its first utterance. An utterance that had to be cut lends its source
-    id to every chunk that holds a part of it. Utterances are taken one by one, as needed.
+    id and its speaker's name to every chunk that holds a part of it. Utterances are taken one by one, as needed.
 
     Raises:
         ConfigError: the head alone fills the chunk.
@@ -51,7 +52,7 @@ def session_chunks(
             waiting[index] = utterance
             yield utterance.text
 
-    for offset, one in enumerate(pack(texts(), budget=budget, count=size.count)):
+    for offset, one in enumerate(pack(texts(), budget=budget, count=size.count, lead=speaker_of)):
         first, last = one.pieces[0].index, one.pieces[-1].index
         for done in [index for index in waiting if index < first]:
             del waiting[done]

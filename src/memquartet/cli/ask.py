@@ -17,7 +17,7 @@ from memquartet.cli.options import (
     seed_option,
     target_options,
 )
-from memquartet.cli.rendering import entry_json
+from memquartet.cli.rendering import entry_json, warn_of_wordless
 from memquartet.cli.screen import Screen
 from memquartet.core.samples import Question
 from memquartet.core.trajectory import Answer
@@ -68,6 +68,8 @@ def command(
             answered = asyncio.run(answer())
         if answered.trajectory.failure:
             raise WorldError(answered.trajectory.failure.message)
+        if not answered.hits:
+            warn_of_wordless(question, screen)
         if screen.as_json:
             shown = [entry_json(memory.get(entry_id)) for entry_id in answered.hits]
             screen.json(

@@ -25,6 +25,7 @@ from memquartet.cli.rendering import (
     scope_json,
     scope_text,
     state_json,
+    warn_of_wordless,
 )
 from memquartet.cli.screen import Screen
 from memquartet.core.memory import MemoryState, MemoryType
@@ -89,6 +90,8 @@ def search_command(
     """Find the entries that fit QUERY, best first."""
     with target.open() as memory:
         hits = memory.search(query, top_k, filters=_filters(target, memory_type), method=method)
+    if not hits:
+        warn_of_wordless(query, screen)
     if screen.as_json:
         screen.json(
             [

@@ -77,9 +77,17 @@ def export_command(*, target: Target, screen: Screen, file: Path) -> None:
 @screen_options
 def import_command(*, target: Target, screen: Screen, file: Path) -> None:
     """Rebuild a memory from an export, with its whole history, in a new or empty --db."""
+    is_new = not target.db.exists()
     with target.open(create=True) as memory:
-        with screen.status(f"importing {file}"):
-            records = memory.import_(file)
+        try:
+            with screen.status(f"importing {file}"):
+                records = memory.import_(file)
+        except BaseException:
+            # An empty memory in its place would answer every question with nothing.
+            if is_new and not memory.seq:
+                memory.close()
+                target.db.unlink()
+            raise
         screen.answer(
             {"db": str(target.db), "records": records, "entries": len(memory)},
             f"{records:,} journal records, {len(memory):,} entries are in {target.db}",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from memquartet.cli.screen import Screen, one_line
 from memquartet.core.memory import MemoryEntry, MemoryState, Scope
 from memquartet.errors import ConfigError
 from memquartet.memory.journal import JournalRecord, StateChange
 from memquartet.memory.limits import SAID_AT
+from memquartet.text.terms import words
 
 Json = dict[str, object]
 
@@ -130,3 +132,11 @@ def parse_moment(text: str) -> int | datetime:
         raise ConfigError(
             f"no moment {text!r}: give the number of a journal record, or a time like 2024-05-08T09:30:00"
         ) from None
+
+
+def warn_of_wordless(query: str, screen: Screen) -> None:
+    """Say why a query that found nothing never could, if it holds no word: emoji are not indexed."""
+    if not words(query):
+        screen.warn(
+            f"{one_line(query)!r} holds no word or number, so there is nothing to search by: use words"
+        )

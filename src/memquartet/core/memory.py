@@ -6,12 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, NewType
+from typing import Literal, NewType, NoReturn
 
 EntryId = NewType("EntryId", str)
 
 MetaValue = str | int | float | bool | None
 Meta = Mapping[str, MetaValue]
+
+
+class FixedMeta(dict[str, MetaValue]):
+    """Meta that the journal holds, too: changing it in place would change history, so that raises a `TypeError`.
+
+    A dict all the same, because JSON, pickle and `dataclasses.asdict` refuse a `MappingProxyType`.
+    """
+
+    __slots__ = ()
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("the meta of a stored entry cannot change: write a new one with `Memory.update`")
+
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
+
+    # `typing.override` is new in Python 3.12.
+    def __reduce__(self) -> tuple[type[FixedMeta], tuple[dict[str, MetaValue]]]:  # type: ignore[explicit-override]
+        return FixedMeta, (dict(self),)
 
 
 class MemoryType(StrEnum):

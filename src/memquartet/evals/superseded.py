@@ -22,7 +22,6 @@ from memquartet.text.terms import STOP_WORDS, words
 FACT_CONSOLIDATION = "factconsolidation"
 COMMON = 0.03
 """A word in more than this share of the facts belongs to a kind of statement ("born", "capital"), not to a subject."""
-_FACTS = re.compile(r"(?:(?<=\s)|^)\d+\.\s")
 _NUMBER = re.compile(r"(?:(?<=\s)|^)(\d+)\.\s")
 
 
@@ -124,5 +123,29 @@ def _subject(stem: str, times: Mapping[str, int], facts: int) -> frozenset[str]:
 
 
 def _lines(text: str) -> Iterable[str]:
-    """What a shown text says one after another: numbered facts one each, else its lines."""
-    return _FACTS.split(text) if _FACTS.search(text) else text.splitlines()
+    """What a shown text says one after another: its lines, and numbered facts of one line each by itself."""
+    for line in text.splitlines():
+        begin = 0
+        for mark in _counting(line):
+            yield line[begin : mark.start()]
+            begin = mark.end()
+        yield line[begin:]
+
+
+def _counting(line: str) -> list[re.Match[str]]:
+    """The numbers that begin a fact: those at the line's start and those that count up one by one.
+
+    "It costs 12. That is much." holds none: a sentence may end in a number.
+    """
+    runs: list[list[re.Match[str]]] = []
+    by_end: dict[int, list[re.Match[str]]] = {}
+    for mark in _NUMBER.finditer(line):
+        number = int(mark[1])
+        run = by_end.pop(number - 1, [])
+        if not run:
+            runs.append(run)
+        run.append(mark)
+        if len(run) >= len(by_end.get(number, ())):
+            by_end[number] = run
+    found = [mark for run in runs for mark in run if len(run) > 1 or mark.start() == 0]
+    return sorted(found, key=re.Match.start)

@@ -17,6 +17,7 @@ from memquartet.core.memory import (
     EVERYWHERE,
     Delete,
     EntryId,
+    FixedMeta,
     Insert,
     MemoryEntry,
     MemoryState,
@@ -264,7 +265,7 @@ def _decode_meta(encoded: Json) -> Meta:
     for key, value in encoded.items():
         if not isinstance(value, str | int | float | bool | None):
             raise InputError(f"meta {key!r} must be a plain value, got {type(value).__name__}")
-    return cast(dict[str, MetaValue], encoded)
+    return FixedMeta(cast(dict[str, MetaValue], encoded))
 
 
 def _memory_type(encoded: Json) -> MemoryType:

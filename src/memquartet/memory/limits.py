@@ -14,7 +14,16 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeVar
 
-from memquartet.core.memory import EVERYWHERE, EntryId, MemoryType, Meta, MetaValue, Provenance, Scope
+from memquartet.core.memory import (
+    EVERYWHERE,
+    EntryId,
+    FixedMeta,
+    MemoryType,
+    Meta,
+    MetaValue,
+    Provenance,
+    Scope,
+)
 from memquartet.errors import ConfigError
 from memquartet.memory.protocols import SearchMethod
 
@@ -70,13 +79,13 @@ def clean_optional_text(text: object, what: str, *, limit: int = MAX_CONTENT) ->
 
 
 def clean_meta(meta: object) -> Meta:
-    """A copy of `meta` with nothing in it that JSON cannot hold.
+    """A copy of `meta` that cannot change, with nothing in it that JSON cannot hold.
 
     Raises:
         ConfigError: not flat, not JSON, or beyond the limits of this module.
     """
     if meta is None:
-        return {}
+        return FixedMeta()
     if not isinstance(meta, Mapping):
         raise ConfigError(f"meta must map keys to plain values, got {type(meta).__name__}")
     if len(meta) > MAX_META_ITEMS:
@@ -89,7 +98,7 @@ def clean_meta(meta: object) -> Meta:
         raise ConfigError(f"meta has keys that are the same after normalisation: {sorted(meta)!r}")
     if cleaned.get(SAID_AT) is not None:
         cleaned[SAID_AT] = said_at_text(cleaned[SAID_AT])
-    return cleaned
+    return FixedMeta(cleaned)
 
 
 def said_at_text(value: object) -> str:

@@ -14,6 +14,7 @@ from memquartet.agents.prompt_sets import TAUGHT_CHUNK_TOKENS
 from memquartet.core.messages import Message, Speaker
 from memquartet.core.samples import Chunk
 from memquartet.text.chunking import pack, split_text
+from memquartet.text.remarks import remarks, speaker_of
 from memquartet.text.tokens import default_counter
 
 SIZES = (4096, 2048, 1024, 512, 256, 128)
@@ -21,19 +22,18 @@ SIZES = (4096, 2048, 1024, 512, 256, 128)
 
 
 def windows(chunk: Chunk, tokens: int | None) -> list[Chunk]:
-    """The chunk in consecutive parts of at most `tokens` tokens, cut after lines; itself where None or short.
+    """The chunk in consecutive parts of at most `tokens` tokens; itself where None or short.
 
-    So that a remark keeps its speaker. A line that is longer is cut after sentences.
+    Talk is cut between remarks and other text after lines. What is longer is cut after sentences, and every
+    further part of a remark begins with its speaker's name again.
     """
     if tokens is None:
         return [chunk]
     count = default_counter().count
     if len(split_text(chunk.text, budget=tokens, count=count)) == 1:
         return [chunk]
-    lines = chunk.text.splitlines(keepends=True)
-    return [
-        replace(chunk, text=part.text("")) for part in pack(lines, budget=tokens, count=count, separator="")
-    ]
+    packs = pack(remarks(chunk.text), budget=tokens, count=count, separator="", lead=speaker_of)
+    return [replace(chunk, text=part.text("")) for part in packs]
 
 
 def window_for(extractor: FactExtractor) -> int | None:

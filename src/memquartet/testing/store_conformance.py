@@ -23,6 +23,7 @@ from memquartet.core.memory import (
     Insert,
     MemoryEntry,
     MemoryOp,
+    MetaValue,
     Noop,
     Provenance,
     ReceiptStatus,
@@ -253,6 +254,25 @@ def the_journal_tells_everything(maker: StoreMaker) -> None:
         _expect(UnknownEntryError, lambda: memory.history("m9"))
 
 
+def history_cannot_be_changed_in_place(maker: StoreMaker) -> None:
+    """Neither the meta that was given nor the meta that comes back is a way into the journal."""
+    with _memory(maker) as memory:
+        given: dict[str, MetaValue] = {"topic": "home"}
+        entry = memory.insert("semantic", "Ann has a cat.", given)
+        before = memory.canonical_bytes()
+        given["topic"] = "work"
+        (record,) = memory.journal()
+        assert isinstance(record.op, Insert)
+        for meta in (entry.meta, memory.get("m1").meta, record.op.meta):
+            assert meta == {"topic": "home"}
+            try:
+                meta["topic"] = "work"  # type: ignore[index]  # what a caller without a type checker may write
+            except TypeError:
+                continue
+            raise AssertionError("meta could be changed")
+        assert memory.canonical_bytes() == before
+
+
 def the_past_can_be_read_and_not_written(maker: StoreMaker) -> None:
     """`as_of` by record and by time, `diff`, and a fork of the past."""
     with _memory(maker) as memory:
@@ -391,6 +411,7 @@ CHECKS: tuple[Callable[[StoreMaker], None], ...] = (
     what_was_changed_is_found_as_it_is_now,
     everything_survives_reopening,
     the_journal_tells_everything,
+    history_cannot_be_changed_in_place,
     the_past_can_be_read_and_not_written,
     a_record_can_be_undone,
     forks_go_their_own_ways,

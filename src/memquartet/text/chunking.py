@@ -17,6 +17,8 @@ from memquartet.errors import ConfigError
 from memquartet.text.tokens import default_counter
 
 CountTokens = Callable[[str], int]
+Lead = Callable[[str], str]
+"""What of an utterance its further parts begin with again when it is cut; "" is nothing."""
 
 # Longer texts are never counted as a whole: tokenizers need many times a text's size in memory.
 _COUNTED_WHOLE = 16_384
@@ -41,10 +43,14 @@ class ChunkSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """The utterance at place `index` of the input, or a part of it; parts follow one another."""
+    """The utterance at place `index` of the input, or a part of it; parts follow one another.
+
+    `lead` stands in front of a further part where that part begins a pack.
+    """
 
     index: int
     text: str
+    lead: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,26 +61,33 @@ class Pack:
 
     def text(self, separator: str = "\n") -> str:
         """The utterances, joined; parts of one utterance follow one another without a separator."""
-        texts = [self.pieces[0].text]
+        texts = [self.pieces[0].lead, self.pieces[0].text]
         for before, piece in pairwise(self.pieces):
             texts += [separator, piece.text] if piece.index != before.index else [piece.text]
         return "".join(texts)
 
 
 class _Part(NamedTuple):
-    """A text that fits the budget, with its count and the utterance it belongs to."""
+    """A text that fits the budget, with its count (lead included) and the utterance it belongs to."""
 
     text: str
     tokens: int
     utterance: int = 0
+    lead: str = ""
 
 
 def pack(
-    utterances: Iterable[str], *, budget: int, count: CountTokens, separator: str = "\n"
+    utterances: Iterable[str],
+    *,
+    budget: int,
+    count: CountTokens,
+    separator: str = "\n",
+    lead: Lead = lambda _: "",
 ) -> Iterator[Pack]:
-    """Fill packs greedily in order, each within `budget` tokens, separators included.
+    """Fill packs greedily in order, each within `budget` tokens, separators and leads included.
 
-    A single character that is over the budget stands alone. Utterances are taken one by one, as needed.
+    A single character that is over the budget stands alone. A lead that would fill half of the budget is left
+    out. Utterances are taken one by one, as needed.
 
     Raises:
         ConfigError: `budget` < 1.
@@ -83,10 +96,10 @@ def pack(
     parts = (
         part._replace(utterance=index)
         for index, utterance in enumerate(utterances)
-        for part in _split(utterance, budget, count)
+        for part in _split(utterance, budget, count, lead)
     )
     return (
-        Pack(pieces=tuple(Piece(index=part.utterance, text=part.text) for part in group))
+        Pack(pieces=tuple(Piece(index=part.utterance, text=part.text, lead=part.lead) for part in group))
         for group, _ in _groups(parts, budget, count, separator)
     )
 
@@ -100,7 +113,7 @@ def split_text(text: str, *, budget: int, count: CountTokens) -> list[str]:
         ConfigError: `budget` < 1.
     """
     _check(budget)
-    return [part.text for part in _split(text, budget, count)]
+    return [part.text for part in _split(text, budget, count, lambda _: "")]
 
 
 def _check(budget: int) -> None:
@@ -108,14 +121,24 @@ def _check(budget: int) -> None:
         raise ConfigError(f"a chunk needs a budget of at least 1 token, got {budget}")
 
 
-def _split(text: str, budget: int, count: CountTokens) -> Iterator[_Part]:
+def _split(text: str, budget: int, count: CountTokens, lead: Lead) -> Iterator[_Part]:
     if len(text) <= _COUNTED_WHOLE:
         tokens = count(text)
         if tokens <= budget:
             yield _Part(text, tokens)
             return
-    for group, tokens in _groups(_sentence_parts(text, budget, count), budget, count, ""):
-        yield _Part("".join(part.text for part in group), tokens)
+    again = lead(text)
+    # Two tokens to spare: the first word behind the lead may fall into more of them.
+    room = count(again) + 2 if again else 0
+    if 2 * room > budget:
+        again, room = "", 0
+    parts = _groups(_sentence_parts(text, budget - room, count), budget - room, count, "")
+    for number, (group, tokens) in enumerate(parts):
+        part = "".join(one.text for one in group)
+        if again and number:
+            yield _Part(part, count(again + part), lead=again)
+        else:
+            yield _Part(part, tokens)
 
 
 def _groups(
@@ -142,7 +165,7 @@ def _groups(
 def _fitting(held: list[_Part], budget: int, count: CountTokens, separator: str) -> tuple[int, int]:
     """How many of the first parts fit together; a joined text can count a few tokens more than its parts."""
     for number in range(len(held), 1, -1):
-        tokens = count(separator.join(part.text for part in held[:number]))
+        tokens = count(held[0].lead + separator.join(part.text for part in held[:number]))
         if tokens <= budget:
             return number, tokens
     return 1, held[0].tokens

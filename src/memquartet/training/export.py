@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from memquartet.errors import ConfigError, InputError
+from memquartet.errors import ConfigError, InputError, StoreError
 
 Array = NDArray[np.float32]
 ARCHITECTURE = "llama"
@@ -132,7 +132,7 @@ def export(
 
     Args:
         source: a folder with an adapter in PEFT's form, or with a Hugging Face model.
-        out: the file.
+        out: the file; it appears only when it is complete.
         base: the GGUF file that the source was trained from.
         file_type: how weights are kept; small ones stay in 32 bits.
         rank: above 0, a whole model is written as the adapter nearest to it, by the largest singular values of the
@@ -143,6 +143,7 @@ def export(
     Raises:
         InputError: the source is neither, or does not go with the base.
         ConfigError: the base is of an unknown architecture, `out` is the base, or `rank` was given with an adapter.
+        StoreError: the disk refused; an earlier file stays.
     """
     if out.resolve() == base.resolve():
         raise ConfigError(f"{str(out)!r} is the base itself: choose another file")
@@ -241,7 +242,7 @@ def _write_adapter(
     name: str,
     missed: float = 0.0,
 ) -> Exported:
-    writer = _writer(out)
+    writer = GGUFWriter(None, ARCHITECTURE)
     writer.add_type("adapter")
     writer.add_name(name)
     writer.add_string("adapter.type", "lora")
@@ -250,14 +251,14 @@ def _write_adapter(
         base.check(tensor, (pair.b.shape[0], pair.a.shape[1]))
         _add(writer, f"{tensor}.lora_a", pair.a, file_type)
         _add(writer, f"{tensor}.lora_b", pair.b, file_type)
-    _finish(writer)
+    _finish(writer, out)
     return Exported(kind="adapter", tensors=2 * len(factors), bytes=out.stat().st_size, missed=missed)
 
 
 def _write_model(
     out: Path, base: _Base, weights: Mapping[str, Array], *, file_type: FileType, name: str
 ) -> Exported:
-    writer = _writer(out)
+    writer = GGUFWriter(None, ARCHITECTURE)
     for key, field in base.reader.fields.items():
         if key.startswith("GGUF.") or key in ("general.architecture", "general.name", "general.file_type"):
             continue
@@ -266,20 +267,26 @@ def _write_model(
     writer.add_name(name)
     for tensor, weight in weights.items():
         _add(writer, tensor, weight, file_type)
-    _finish(writer)
+    _finish(writer, out)
     return Exported(kind="model", tensors=len(weights), bytes=out.stat().st_size)
 
 
-def _writer(out: Path) -> GGUFWriter:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return GGUFWriter(out, ARCHITECTURE)
-
-
-def _finish(writer: GGUFWriter) -> None:
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+def _finish(writer: GGUFWriter, out: Path) -> None:
+    """Write to a file that appears only when it is complete: llama.cpp would take half an adapter for a whole one."""
+    partial = out.with_name(f"{out.name}.partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        writer.write_header_to_file(partial)
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        partial.replace(out)
+    except OSError as error:
+        writer.close()
+        partial.unlink(missing_ok=True)
+        raise StoreError(
+            f"{str(out)!r} cannot be written: {error.strerror or error}; free space or choose another folder"
+        ) from error
 
 
 def _add(writer: GGUFWriter, name: str, weight: Array, file_type: FileType) -> None:

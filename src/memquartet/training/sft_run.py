@@ -130,6 +130,8 @@ def run_sft(
         run.step()
         last = run.over >= 1
         if test and (last or _due(teacher.step, intervals.measure)):
+            if last:
+                _round(model)
             measured = teacher.measure(test)
             run.note_measured(measured)
         if not last and _due(teacher.step, intervals.save):
@@ -279,6 +281,14 @@ def _to_learn(model: PreTrainedModel, lora: Lora | None) -> PreTrainedModel | Pe
 def _plain(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
     """The transformers model, with the adapter's layers inside it where there are some."""
     return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+@torch.no_grad()
+def _round(model: PreTrainedModel | PeftModel) -> None:
+    """Give what was learned the values that will be written, so that the last measurement is of the file."""
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.copy_(weight.to(torch.bfloat16))
 
 
 def _save(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rpds import HashTrieMap
 
-from memquartet.core.memory import MemoryEntry, MemoryType
+from memquartet.core.memory import FixedMeta, MemoryEntry, MemoryType
 from memquartet.errors import InputError
 from memquartet.memory.codec import (
     decode_scope,
@@ -87,7 +87,7 @@ def _entries(packed: dict[str, Any]) -> list[MemoryEntry]:
             memory_type=types[kind],
             content=text,
             scope=scopes[scope],
-            meta=meta,
+            meta=FixedMeta(meta),
             created_at=time(created),
             updated_at=time(updated),
         )
