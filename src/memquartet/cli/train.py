@@ -320,21 +320,35 @@ def sft_command(
 @command.command(
     "merge",
     cls=Command,
-    examples=["memquartet train merge runs/train/checkpoints/global_step_40 trained"],
+    examples=[
+        "memquartet train merge runs/train/checkpoints/global_step_40 trained",
+        "memquartet train merge adapter warm --base MODEL",
+    ],
 )
-@click.argument("checkpoint", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--base",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The Hugging Face folder that an adapter was made for.",
+)
 @screen_options
-def merge_command(*, screen: Screen, checkpoint: Path, folder: Path) -> None:
-    """Write a checkpoint as a Hugging Face folder.
+def merge_command(*, screen: Screen, source: Path, folder: Path, base: Path | None) -> None:
+    """Write a checkpoint, or an adapter and its model, as a Hugging Face folder.
 
-    CHECKPOINT is a run's checkpoints/global_step_N; any server that loads Hugging Face models can serve FOLDER.
+    SOURCE is a run's checkpoints/global_step_N, or with --base an adapter's folder (PEFT); any server that loads
+    Hugging Face models can serve FOLDER, and `memquartet train` can go on from it.
     """
-    _require("torch", "verl")
-    from memquartet.training.checkpoints import merge
+    _require("torch", "transformers", "peft", *(() if base else ("verl",)))
+    from memquartet.training.checkpoints import merge, merge_adapter
 
+    if base is None and (source / "adapter_config.json").exists():
+        raise ConfigError(f"{str(source)!r} is an adapter: name the model that it was made for with --base")
     with screen.status("merging …"):
-        merge(checkpoint, folder)
+        if base:
+            merge_adapter(source, base, folder)
+        else:
+            merge(source, folder)
     screen.answer({"model": str(folder)}, f"wrote {folder}")
 
 

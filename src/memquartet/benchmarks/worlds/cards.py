@@ -1,4 +1,4 @@
-"""Cards: what people talk about in the talk worlds, read from a text file a split.
+"""Cards: what people talk about in the talk worlds, read from the text files of a split.
 
 A file begins with lists (names, reactions, small talk) and goes on with a card a topic:
 
@@ -102,19 +102,31 @@ class Cards:
 
 @cache
 def cards(split: WorldSplit) -> Cards:
-    """The shipped cards of a split."""
-    file = resources.files("memquartet.benchmarks.worlds").joinpath(f"vocabulary/talk_{split}.md")
-    return read_cards(file.read_text(encoding="utf-8"))
+    """The shipped cards of a split, out of all its files."""
+    folder = resources.files("memquartet.benchmarks.worlds").joinpath("vocabulary")
+    own = sorted(
+        (file for file in folder.iterdir() if file.name.startswith(f"talk_{split}")),
+        key=lambda file: file.name,
+    )
+    return read_cards(*(file.read_text(encoding="utf-8") for file in own))
 
 
-def read_cards(text: str) -> Cards:
-    """Cards in the form that the module describes; a line in no such form is a ValueError or KeyError."""
-    head, *blocks = text.split("\n## ")
-    lists = _fields(head)
+def read_cards(*texts: str) -> Cards:
+    """Cards in the form that the module describes; a line in no such form is a ValueError or KeyError.
+
+    Args:
+        texts: files, whose lists and cards are joined. The first has every list, the others add to some.
+    """
+    heads, blocks = [], []
+    for text in texts:
+        head, *cards_of_it = f"\n{text}".split("\n## ")
+        heads.append(head)
+        blocks += cards_of_it
+    lists = _fields("\n".join(heads))
     remarks = [tuple(one.split(PAIR)) for one in lists["remarks"]]
     return Cards(
         **{name: lists[name] for name in _PLAIN},
-        remarks=tuple((said, fact, gist) for said, fact, gist in remarks),
+        remarks=tuple((said.strip(), fact.strip(), gist.strip()) for said, fact, gist in remarks),
         advice=_pairs(lists["advice"]),
         topics=tuple(_topic(block) for block in blocks),
     )
