@@ -100,7 +100,7 @@ def test_chunks_are_short_and_say_few_things_at_a_time(kind: WorldKind, split: W
     for sample in make_worlds(kind, 1, 40, split):
         facts = truth_of(sample)
         for chunk in sample.chunks:
-            assert len(chunk.text) < 1600
+            assert len(chunk.text) < 2200
             assert sum(fact.chunk == chunk.index for fact in facts) <= 8
 
 

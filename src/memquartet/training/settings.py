@@ -65,13 +65,13 @@ class TrainingSettings(_Section):
 
     @classmethod
     def read(cls, section: Mapping[str, object]) -> TrainingSettings:
-        """Check the section `memquartet` of a configuration.
+        """Check the section `memquartet` of a configuration; null is what is not said.
 
         Raises:
             ConfigError: an unknown key or a value that cannot work; the message names it.
         """
         try:
-            settings = cls.model_validate(section)
+            settings = cls.model_validate({key: value for key, value in section.items() if value is not None})
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(("memquartet", *map(str, first["loc"])))

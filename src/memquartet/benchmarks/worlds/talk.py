@@ -25,6 +25,8 @@ from memquartet.errors import ConfigError
 USER, ASSISTANT = "user", "assistant"
 MAX_ITEMS = 3
 """Values of a list that a person has at one time: every order of them is an accepted answer."""
+TOPICS = 80
+"""Cards that a talk is about, drawn from all: among more few things would ever be said twice, change or make a list."""
 _EPISODIC = (TopicKind.EVENT, TopicKind.PLAN, TopicKind.CIRCUMSTANCE)
 
 
@@ -117,6 +119,8 @@ def talk_samples(
 
 class _Talk:
     def __init__(self, words: Cards, shape: TalkShape, random: Random, *, assistant: bool) -> None:
+        if len(words.topics) > TOPICS:
+            words = replace(words, topics=tuple(random.sample(words.topics, TOPICS)))
         self._words, self._shape, self._random, self._assistant = words, shape, random, assistant
         self._script = Script()
         names = random.sample(words.people, 5)
@@ -151,7 +155,8 @@ class _Talk:
                 found.append(Subject(person, topic))
         random.shuffle(found)
         # What is mentioned of a list goes together with the rest of it, or few lists would ever have two items.
-        lists = random.sample([t for t in self._words.topics if t.kind is TopicKind.ITEM], 2)
+        lists = [topic for topic in self._words.topics if topic.kind is TopicKind.ITEM]
+        lists = random.sample(lists, min(2, len(lists)))
         last = sorted(found, key=lambda one: random.random() < 0.6 and self._is_late(one, lists))
         return last[::-1]
 
