@@ -106,6 +106,9 @@ def _options() -> argparse.Namespace:
         "--server-arg", action="append", default=[], help="for vLLM's server: --server-arg=--key=value"
     )
     parser.add_argument("--name", default="smollm2-135m", help="the model's name in results")
+    parser.add_argument(
+        "--prompts", help="the prompts that the model was taught with (short, or a folder), if it was"
+    )
     parser.add_argument("--set", action="append", help="only this set; may be given again")
     parser.add_argument("--system", action="append", help="only this system; may be given again")
     parser.add_argument(
@@ -238,6 +241,8 @@ def _start(
         *(("--questions", str(options.questions)) if options.questions else ()),
         *(("--context-tokens", str(options.context_tokens)) if options.context_tokens else ()),
     ]  # fmt: skip
+    if options.prompts:
+        command[command.index("--model") + 1] += f"?prompts={options.prompts}"
     # One thread each: the machine's cores are shared by many of these processes.
     alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     with (logs / f"{job.set_name}.{job.system}.log").open("wb") as log:
@@ -264,7 +269,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _write(jobs: Sequence[Job], options: argparse.Namespace, work: Path, told: dict[str, object]) -> None:
     """The table, the report, and the folders packed."""
     rows = [_row(job) for job in jobs]
-    table = {"model": options.name, **told, "settings": options.setting, "rows": rows}
+    table = {
+        "model": options.name,
+        "prompts": options.prompts,
+        **told,
+        "settings": options.setting,
+        "rows": rows,
+    }
     (options.out / "table.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     (options.out / "table.md").write_text(_markdown(rows), encoding="utf-8")
     print(_markdown(rows), flush=True)
