@@ -85,7 +85,7 @@ TAUGHT: tuple[TaughtModel, ...] = (
         name="memquartet-135m",
         base="smollm2-135m",
         file="memquartet-135m.gguf",
-        sha256="dd9c6b468f9e14405ba171d2897c5725ce3f2568543fefb808095acf4ede3f39",
+        sha256="134f05692bd63ecff9a44ac2d0c35e2f5f66d2af390f013d53f3359b029e0376",
         licence="Apache-2.0",
         prompts="short",
     ),
