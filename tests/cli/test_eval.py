@@ -192,6 +192,14 @@ def test_compare_tells_differences_with_an_interval_and_p(team: FakeServer) -> N
     assert "sign-flip permutation test" in shown.stderr
 
 
+def test_compare_may_look_at_some_samples_only(team: FakeServer) -> None:
+    run(*evaluated(team, "--system", "no_memory"))
+    told = read_json(run("eval", "compare", "out:no_memory", "out:rag_bm25", "--sample", "demo", "--json"))
+    assert told["categories"][0]["n"] == 10
+    refused = run("eval", "compare", "out:no_memory", "out:rag_bm25", "--sample", "other")
+    assert "no sample 'other' in these runs: they have demo" in refused.stderr
+
+
 def test_compare_names_the_systems_that_there_are(team: FakeServer) -> None:
     run(*evaluated(team, "--system", "no_memory"))
     result = run("eval", "compare", "out", "out:rag_bm25")

@@ -245,20 +245,35 @@ def run(
     cls=Command,
     examples=[
         "memquartet eval compare runs/locomo:rag_bm25 runs/locomo:quartet",
+        "memquartet eval compare runs/locomo:rag_bm25 runs/locomo:quartet --sample conv-30",
         "memquartet eval compare runs/before runs/after --json",
     ],
 )
 @click.argument("a")
 @click.argument("b")
+@click.option(
+    "--sample",
+    "samples",
+    multiple=True,
+    metavar="ID",
+    help="Only the questions of this sample; may be given again.",
+)
 @seed_option
 @screen_options
-def compare_command(*, screen: Screen, a: str, b: str, seed: int) -> None:
+def compare_command(*, screen: Screen, a: str, b: str, samples: Sequence[str], seed: int) -> None:
     """Compare two systems on the questions that both answered: how much better is B than A?
 
     A and B are run folders, with :SYSTEM where a folder has several. The interval is a paired bootstrap, p a two-sided
     sign-flip permutation test; questions that one of them lacks are counted and left out.
     """
     (name_a, rows_a), (name_b, rows_b) = find_questions(a), find_questions(b)
+    known = {row.sample_id for row in (*rows_a, *rows_b)}
+    if unknown := [one for one in samples if one not in known]:
+        raise ConfigError(
+            f"no sample {unknown[0]!r} in these runs: they have {', '.join(sorted(known)[:10])}"
+        )
+    if samples:
+        rows_a, rows_b = ([row for row in rows if row.sample_id in samples] for rows in (rows_a, rows_b))
     # Two runs of one system are told apart by what was typed.
     names = (a, b) if name_a == name_b else (name_a, name_b)
     found = compare(rows_a, rows_b, name_a=names[0], name_b=names[1], seed=seed)
