@@ -161,6 +161,43 @@ async def test_a_server_that_renamed_max_tokens_is_followed() -> None:
         await model.aclose()
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "max_tokens=8704 cannot be greater than max_model_len=8192. Please request fewer output tokens.",
+        "This model's maximum context length is 8192 tokens. However, you requested 8704 output tokens and your prompt"
+        " contains at least 1 input tokens, for a total of at least 8705 tokens.",
+        "'max_tokens' or 'max_completion_tokens' is too large: 8704. This model's maximum context length is 8192 tokens"
+        " and your request has 9 input tokens (8704 > 8192 - 9).",
+        "This model's maximum context length is 8192 tokens. However, you requested 8713 tokens (9 in the messages, 8704"
+        " in the completion).",
+    ],
+)
+async def test_a_reply_longer_than_the_window_is_asked_for_without_a_bound(refusal: str) -> None:
+    def respond(received: Received) -> Served | str:
+        return error_reply(400, refusal) if received.body.get("max_tokens", 0) == 8704 else "ok"
+
+    with FakeServer(respond) as server:
+        model = OpenAIChatModel("m", server.base_url)
+        for tokens in (8704, 8704, 20):
+            assert (await model.complete(_request(sampling=Sampling(max_tokens=tokens)))).text == "ok"
+        await model.aclose()
+    bounds = [request.body.get("max_tokens") for request in server.requests]
+    assert bounds == [8704, None, 8704, None, 20]
+    assert len(model.warnings) == 1
+    assert "8704" in model.warnings[0]
+
+
+async def test_a_prompt_longer_than_the_window_is_refused_in_the_end(quick: list[float]) -> None:
+    refusal = "This model's maximum context length is 8192 tokens. However, you requested 20 output tokens and more."
+    with FakeServer([error_reply(400, refusal)]) as server:
+        model = OpenAIChatModel("m", server.base_url)
+        with pytest.raises(ModelServerError, match="maximum context length"):
+            await model.complete(_request())
+        await model.aclose()
+    assert (len(server.requests), quick) == (2, [])
+
+
 async def test_concurrency_is_bounded() -> None:
     with FakeServer([Served(body=chat_reply("ok").body, delay=0.02)]) as server:
         model = OpenAIChatModel("m", server.base_url, concurrency=3)

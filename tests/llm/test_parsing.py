@@ -12,7 +12,8 @@ from memquartet.llm.parsing import MAX_CHARS, MAX_DEPTH, encodable, nesting, par
 
 OK, REPAIRED, INVALID = TurnStatus.OK, TurnStatus.REPAIRED, TurnStatus.INVALID
 
-texts = st.text(st.characters(exclude_categories=["Cs"]))
+# Half an emoji and NULs are the ones that do not come back.
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 scalars = st.none() | st.booleans() | st.integers(-(10**12), 10**12) | texts
 values = st.recursive(
     scalars,
@@ -133,3 +134,16 @@ def test_half_an_emoji_never_reaches_the_disk() -> None:
     assert value == {"a": "x\ufffd"}
     assert parse_json('{"a": "\\ud83d\\ude00"}').value == {"a": "\U0001f600"}
     assert encodable("a\ud83db").encode() == "a\ufffdb".encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [r'{"a": "x\u0000y"}', '{"a": "x\0y"}', r"{'a': 'x\x00y'}", r"{'a': 'x\u0000y',}", r'{"a": "x\u0000y'],
+)
+def test_a_nul_becomes_a_blank_however_it_is_written(text: str) -> None:
+    assert parse_json(text).value == {"a": "x y"}
+
+
+def test_a_backslash_before_u0000_is_text_of_its_own() -> None:
+    assert parse_json(r'{"a": "x\\u0000y"}').value == {"a": r"x\u0000y"}
+    assert parse_json(r'{"a": "x\\\u0000y"}').value == {"a": "x\\ y"}

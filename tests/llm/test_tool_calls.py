@@ -13,7 +13,7 @@ from memquartet.llm.tool_calls import MAX_CALLS, parse_tool_calls
 OK, REPAIRED, INVALID = TurnStatus.OK, TurnStatus.REPAIRED, TurnStatus.INVALID
 
 names = st.from_regex(r"[a-z_]{1,20}", fullmatch=True)
-plain = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<>"), max_size=30)
+plain = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<>\0"), max_size=30)
 arguments = st.dictionaries(names, st.none() | st.booleans() | st.integers(-9999, 9999) | plain, max_size=3)
 calls = st.lists(st.tuples(names, arguments), min_size=1, max_size=4)
 modelish = st.text(

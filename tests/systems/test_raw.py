@@ -75,6 +75,18 @@ def test_what_does_not_fit_into_the_context_is_left_out_worst_first() -> None:
     assert episode.answers[0].memories == ("(2023-05-08) Ann lives.",)
 
 
+@pytest.mark.parametrize("name", ["rag_bm25", "rag_embedding", "rag_hybrid", "mmoa_rag"])
+def test_of_chunks_that_are_all_too_long_the_best_is_shown_as_far_as_it_fits(name: str) -> None:
+    bo, ann = "Bo likes tea. " * 30, "Ann lives in Oslo. " * 30
+    model = scripted({"answerer": "Oslo", "rewrite": "Where does Ann live?", "select": "Document0"})
+    given = sample(bo, ann, source="memoryagentbench/icl_x")
+    (answer,) = run(name, model, given, context_tokens=50).answers
+    (shown,) = answer.memories
+    assert ann.startswith(shown)
+    assert 40 <= default_counter().count(shown) <= 50
+    assert shown in tasks(model, "answerer")[0]
+
+
 def test_a_benchmark_s_instructions_are_shown_but_not_searched_for() -> None:
     model = scripted({"posed": "label: 3"})
     given = sample(

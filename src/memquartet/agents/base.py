@@ -19,6 +19,7 @@ from typing import Generic, TypeVar
 from memquartet.core.messages import Message, Speaker
 from memquartet.core.trajectory import Role, Turn, TurnStatus
 from memquartet.errors import ConfigError
+from memquartet.llm.parsing import storable
 from memquartet.llm.protocols import ChatModel, ChatRequest, Completion, JsonSchema, Sampling
 
 T = TypeVar("T")
@@ -142,7 +143,8 @@ async def ask(
         )
         started = time.perf_counter()
         completion = await model.complete(request)
-        reading = read(completion)
+        # What is read is stored and searched for; the turn keeps the output as it came.
+        reading = read(replace(completion, text=storable(completion.text)))
         turn = Turn(
             role=role,
             messages=messages,

@@ -7,6 +7,7 @@ import email.utils
 import logging
 import os
 import random
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class _Dialect:
 
     without: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
+    unbound: bool = False
 
     def adapt(self, body: dict[str, object]) -> dict[str, object]:
         """`body` in the words this server takes."""
@@ -66,6 +68,23 @@ class _Dialect:
                 return True
         return False
 
+    def unbind(self, body: dict[str, object], refusal: str) -> bool:
+        """Whether the server has no room for the reply that `body` allows; its bound is then taken out, this time only.
+
+        The window ends the reply, and earlier than the bound would have. Another request may have the room, so
+        nothing is learned; the first one is told as a warning, and each in the log.
+        """
+        bounds = [key for key in _BOUNDS if key in body]
+        if not bounds or not _TOO_MUCH_ASKED.search(refusal):
+            return False
+        asked = body.pop(bounds[0])
+        note = f"the server has no room for a reply of {asked} tokens; asked again for one that ends with its window"
+        _log.log(logging.INFO if self.unbound else logging.WARNING, "%s", note)
+        if not self.unbound:
+            self.warnings.append(f"{note}: {refusal[:200]}")
+        self.unbound = True
+        return True
+
 
 _REFUSALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -75,6 +94,13 @@ _REFUSALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "logprobs": ("logprobs",),
     }
 )
+_TOO_MUCH_ASKED = re.compile(
+    r"max_(?:completion_)?tokens\b.{0,60}(?:is too large|cannot be greater)"
+    r"|requested \d+ output tokens|\d+ in the completion",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How vLLM, old and new, and OpenAI say that a reply as long as `max_tokens` has no room in the model's window."""
+_BOUNDS = ("max_tokens", "max_completion_tokens")
 
 
 class _TryAgainError(Exception):
@@ -91,7 +117,9 @@ class OpenAIChatModel:
     Timeouts, lost connections, 408, 409, 425, 429, 5xx and replies that are no chat completion are
     tried again with exponential backoff and jitter, or after the server's Retry-After. What a server
     refuses once (a JSON schema, `seed`, `logprobs`, `max_tokens`) is left out from then on and noted in
-    `warnings`. One instance may serve several event loops, also in turn.
+    `warnings`. A request whose `max_tokens` has no room in the server's window is asked again without
+    that bound: its reply has the room there is, and the finish reason "length" where that cut it. One
+    instance may serve several event loops, also in turn.
 
     Token ids come back from llama.cpp with log-probs, and from vLLM with
     `extra_body={"return_token_ids": True}`.
@@ -188,6 +216,7 @@ class OpenAIChatModel:
     async def _try_once(self, client: openai.AsyncOpenAI, body: dict[str, object]) -> Completion:
         import openai
 
+        body = dict(body)
         while True:
             adapted = self._dialect.adapt(body)
             messages = adapted.pop("messages")
@@ -209,7 +238,9 @@ class OpenAIChatModel:
                 if status in _RETRIED or status >= 500:
                     wait = _retry_after(error.response.headers)
                     raise _TryAgainError(f"status {status}: {text[:200]!r}", wait=wait) from error
-                if not (status in {400, 422} and self._dialect.learn(adapted, text)):
+                if status not in {400, 422} or not (
+                    self._dialect.unbind(body, text) or self._dialect.learn(adapted, text)
+                ):
                     raise self._failure(f"status {status}: {text[:500]!r}", status) from error
 
     def _session(self) -> _Session:

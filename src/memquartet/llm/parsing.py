@@ -34,6 +34,8 @@ _LONE_SURROGATE = re.compile(
     r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|[\ud800-\udfff]"
 )
+# Behind an even number of backslashes: in "\\u0000" the first one escapes the second.
+_NUL_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*+)\\u0000")
 # An unclosed string runs to the end of the text, so that the scan stays linear.
 _STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
@@ -65,7 +67,7 @@ def parse_json(text: str, *, max_chars: int = MAX_CHARS, max_depth: int = MAX_DE
     """
     if len(text) > max_chars:
         return _invalid(f"the text has {len(text)} characters, more than the limit of {max_chars}")
-    text = encodable(text).strip().removeprefix("\ufeff")
+    text = storable_json(text).strip().removeprefix("\ufeff")
     if nesting(text) > max_depth:
         return _invalid(f"lists and objects nest deeper than {max_depth} levels")
     try:
@@ -77,6 +79,19 @@ def parse_json(text: str, *, max_chars: int = MAX_CHARS, max_depth: int = MAX_DE
 def encodable(text: str) -> str:
     """`text` with lone surrogates, raw or as JSON escapes, replaced by U+FFFD: files and servers take UTF-8."""
     return _LONE_SURROGATE.sub("\ufffd", text)
+
+
+def storable(text: str) -> str:
+    """What a model wrote, in characters that a memory stores and searches: U+FFFD for lone surrogates, blanks for NULs.
+
+    A caller who hands over such characters is told so; a model's text is data and must not end a run.
+    """
+    return encodable(text).replace("\0", " ")
+
+
+def storable_json(text: str) -> str:
+    """As `storable`, for JSON text, where a NUL may also hide in an escape."""
+    return _NUL_ESCAPE.sub(r"\1 ", storable(text))
 
 
 def json_values(text: str) -> Iterator[tuple[int, int, object]]:
@@ -155,7 +170,8 @@ def _repaired(text: str, max_depth: int) -> Parsed:
         return _invalid(f"not valid JSON ({reason}), and too many unclosed brackets to repair")
     try:
         value = json_repair.loads(broken, skip_json_loads=True)
-        value = _DECODER.decode(json.dumps(value))
+        # The repairer also reads escapes that JSON does not have, such as \x00.
+        value = _DECODER.decode(_NUL_ESCAPE.sub(r"\1 ", json.dumps(value)))
     except (ValueError, RecursionError, IndexError, KeyError, TypeError, AttributeError) as error:
         return _invalid(f"not valid JSON ({reason}), and repair failed: {error}")
     if not isinstance(value, dict | list) or not value:

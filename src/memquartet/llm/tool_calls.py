@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from memquartet.core.messages import ToolCall
 from memquartet.core.trajectory import TurnStatus
-from memquartet.llm.parsing import MAX_CHARS, Parsed, encodable, json_values, parse_json
+from memquartet.llm.parsing import MAX_CHARS, Parsed, json_values, parse_json, storable_json
 
 MAX_CALLS = 64
 
@@ -96,7 +96,7 @@ def _attempts(text: str, native: tuple[ToolCall, ...]) -> Iterator[tuple[str, _F
         if "<tool_call>" in text or "<function=" in text or _looks_like_call(text):
             yield "", _Unreadable(f"The reply is longer than {MAX_CHARS} characters. Write less. {_HINT}")
     else:
-        for found in _in_text(encodable(text)):
+        for found in _in_text(storable_json(text)):
             yield "", found
 
 

@@ -142,8 +142,8 @@ class MemAlpha:
                 )
                 hits += found
             hits.sort(key=lambda hit: -hit.score)
-            chosen = {hit.entry.entry_id for hit in within(hits, room)}
-            entries = [entry for entry in entries if entry.entry_id in chosen]
+            chosen = {hit.entry.entry_id: hit.entry for hit in within(hits, room)}
+            entries = [chosen[entry.entry_id] for entry in entries if entry.entry_id in chosen]
         lines = [_line(entry) for entry in entries]
         return Recalled(
             text="\n".join(f"- {line}" for line in lines),

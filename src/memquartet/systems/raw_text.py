@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from memquartet.agents.rendering import chunk_meta, in_time_order, memory_line
@@ -84,7 +84,11 @@ def recalled(hits: Sequence[Hit], unit: Unit, context_tokens: int) -> Recalled:
 
 
 def within(hits: Sequence[Hit], context_tokens: int) -> list[Hit]:
-    """The best hits whose contents fit into the budget; one that does not fit is left out, smaller ones may follow."""
+    """The best hits whose contents fit into the budget; one that does not fit is left out, smaller ones may follow.
+
+    Where none fits, as with chunks of 4,096 tokens and a budget of 3,072, the best one is cut at its end: part of what
+    was found says more than nothing.
+    """
     count = default_counter().count
     room = context_tokens
     kept = []
@@ -93,7 +97,12 @@ def within(hits: Sequence[Hit], context_tokens: int) -> list[Hit]:
         if tokens <= room:
             room -= tokens
             kept.append(hit)
-    return kept
+    return kept or [_cut(hit, context_tokens) for hit in hits[:1] if context_tokens > 0]
+
+
+def _cut(hit: Hit, tokens: int) -> Hit:
+    content = default_counter().truncate(hit.entry.content, tokens)
+    return replace(hit, entry=replace(hit.entry, content=content))
 
 
 def _shown(entry: MemoryEntry, unit: Unit) -> str:
