@@ -170,6 +170,7 @@ def test_without_verl_the_two_commands_that_install_it_are_told(files: tuple[str
     for asked in (
         ("train", *files),
         ("train", "merge", "model", "out"),
+        ("train", "adapter", "memquartet-135m", "out"),
         ("train", "sft", "model", "out", "--data", "sft.parquet"),
     ):
         result = run(*asked)

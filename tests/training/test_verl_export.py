@@ -13,35 +13,19 @@ import pytest
 pytest.importorskip("verl")
 
 import torch
-from gguf import GGUFReader, GGUFWriter, quants
-from peft import LoraConfig, PeftModel, get_peft_model
+from gguf import GGUFReader, GGUFWriter
+from peft import PeftModel
+from tests.training.verl_gguf import KEY_HEADS, save_adapter, save_base, tensors_of
 from tokenizers import decoders
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from memquartet.core.messages import Message, Speaker
 from memquartet.errors import ConfigError, InputError, StoreError
 from memquartet.training.checkpoints import from_gguf
-from memquartet.training.export import Array, FileType, export
+from memquartet.training.export import FileType, export
 from memquartet.training.tiny import save_tiny_model
 
 pytestmark = pytest.mark.train
-HEADS, KEY_HEADS, WIDTH = 4, 2, 16
-"""Of the tiny llama: heads, heads of keys, and numbers a head."""
-
-
-def halves_interleaved(weight: Array, heads: int) -> Array:
-    """The rows of each head as llama.cpp wants them: 0, 8, 1, 9, … in place of 0, 1, 2, …"""
-    order = [
-        head * WIDTH + place + half * WIDTH // 2
-        for head in range(heads)
-        for place in range(WIDTH // 2)
-        for half in range(2)
-    ]
-    return weight[order]
-
-
-def tensors_of(path: Path) -> dict[str, Array]:
-    return {one.name: quants.dequantize(one.data, one.tensor_type) for one in GGUFReader(path).tensors}
 
 
 @pytest.fixture(scope="module")
@@ -51,44 +35,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny llama as llama.cpp would have it, written without our exporter."""
-    path = tmp_path_factory.mktemp("base") / "tiny.gguf"
-    writer = GGUFWriter(path, "llama")
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KEY_HEADS)
-    writer.add_token_list(["a", "b"])
-    names = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v"}
-    names |= {"self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up"}
-    names |= {
-        "mlp.down_proj": "ffn_down",
-        "input_layernorm": "attn_norm",
-        "post_attention_layernorm": "ffn_norm",
-    }
-    weights = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32).state_dict()
-    for layer in range(2):
-        for theirs, ours in names.items():
-            weight = weights[f"model.layers.{layer}.{theirs}.weight"].numpy()
-            heads = {"attn_q": HEADS, "attn_k": KEY_HEADS}.get(ours)
-            laid_out = halves_interleaved(weight, heads) if heads else weight
-            writer.add_tensor(f"blk.{layer}.{ours}.weight", laid_out)
-    writer.add_tensor("token_embd.weight", weights["model.embed_tokens.weight"].numpy())
-    writer.add_tensor("output_norm.weight", weights["model.norm.weight"].numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def save_adapter(model: PreTrainedModel, folder: Path, *, rank: int, size: float = 0.1) -> Path:
-    torch.manual_seed(0)
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
-    adapted = get_peft_model(model, config)
-    for name, weight in adapted.named_parameters():
-        if "lora_B" in name:
-            weight.data.normal_(0, size)
-    adapted.save_pretrained(folder)
-    return folder
+    return save_base(model_folder, tmp_path_factory.mktemp("base") / "tiny.gguf")
 
 
 @pytest.mark.parametrize(("file_type", "exact"), [(FileType.F16, 1e-3), (FileType.Q8_0, 2e-2)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,10 +13,10 @@ from typing_extensions import override
 from memquartet.cli.command import Command
 from memquartet.cli.options import screen_options, seed_option
 from memquartet.cli.screen import Screen
-from memquartet.errors import ConfigError, MissingExtraError
+from memquartet.cli.train_gguf import adapter_command, export_command, require
+from memquartet.errors import ConfigError
 
 START = "run"
-INSTALL = "`pip install torch==2.13.0`, then `pip install 'memquartet[train]'`"
 _NEEDED = {"train": "data.train_files", "val": "data.val_files", "model": "actor_rollout_ref.model.path"}
 """Options that a run cannot do without, and the keys that may stand for them."""
 
@@ -115,7 +114,7 @@ def run(
         }
         screen.answer(told, launch.shell)
         return
-    _require("torch", "verl")
+    require("torch", "verl")
     note_start(launch, out)
     code = start(launch, stdout=sys.stderr.fileno())
     if code:
@@ -279,7 +278,7 @@ def sft_command(
     reward whatever it does, and equal rewards teach nothing. All four roles are mixed, and only outputs are learned. The
     same command goes on with a run that was interrupted.
     """
-    _require("torch", "transformers", "peft")
+    require("torch", "transformers", "peft")
     from memquartet.training.demonstration_sets import read_demonstrations
     from memquartet.training.sft import SftSettings
     from memquartet.training.sft_run import Intervals, Lora, micro_tokens_here, packed_here, run_sft
@@ -339,7 +338,7 @@ def merge_command(*, screen: Screen, source: Path, folder: Path, base: Path | No
     SOURCE is a run's checkpoints/global_step_N, or with --base an adapter's folder (PEFT); any server that loads
     Hugging Face models can serve FOLDER, and `memquartet train` can go on from it.
     """
-    _require("torch", "transformers", "peft", *(() if base else ("verl",)))
+    require("torch", "transformers", "peft", *(() if base else ("verl",)))
     from memquartet.training.checkpoints import merge, merge_adapter
 
     if base is None and (source / "adapter_config.json").exists():
@@ -350,61 +349,6 @@ def merge_command(*, screen: Screen, source: Path, folder: Path, base: Path | No
         else:
             merge(source, folder)
     screen.answer({"model": str(folder)}, f"wrote {folder}")
-
-
-@command.command(
-    "export",
-    cls=Command,
-    examples=[
-        "memquartet train export adapter memquartet.gguf",
-        "memquartet train export runs/train/checkpoints/global_step_40 trained.gguf --type f16",
-        "memquartet train export taught nearest.gguf --rank 32",
-    ],
-)
-@click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--base",
-    metavar="MODEL",
-    default="smollm2-135m",
-    show_default=True,
-    help="What SOURCE was trained from, as llama.cpp has it: a name of `memquartet model list` or a GGUF file.",
-)
-@click.option(
-    "--type",
-    "file_type",
-    type=click.Choice(["q8_0", "f16"]),
-    default="q8_0",
-    show_default=True,
-    help="How weights are kept.",
-)
-@click.option(
-    "--rank",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Above 0: write a whole model as the adapter of this rank nearest to it.",
-)
-@screen_options
-def export_command(*, screen: Screen, source: Path, out: Path, base: str, file_type: str, rank: int) -> None:
-    """Write what was trained as a GGUF file for llama.cpp.
-
-    SOURCE is an adapter's folder (PEFT), a model's (Hugging Face) or a run's checkpoints/global_step_N. An adapter is used as
-    `--model local:BASE+OUT?prompts=…`, a model as `--model local:OUT?prompts=…`, with the prompts it was taught with.
-    """
-    from memquartet.llm.models import path_of
-
-    _require("torch", "transformers", "gguf")
-    from memquartet.training.checkpoints import unpacked
-    from memquartet.training.export import FileType, export
-
-    with screen.status("exporting …"), unpacked(source) as folder:
-        made = export(folder, out, path_of(base), file_type=FileType(file_type), rank=rank, report=screen.say)
-    lost = f"; {made.missed:.0%} of the difference (squared) are left out" if made.missed else ""
-    screen.answer(
-        {"file": str(out), **asdict(made)},
-        f"wrote {out}: {made.kind}, {made.tensors} tensors, {made.bytes / 1e6:.1f} MB{lost}",
-    )
 
 
 @command.command(
@@ -435,6 +379,10 @@ def report_command(*, screen: Screen, source: Path, out: Path | None) -> None:
     screen.answer({"report": str(page)}, f"wrote {page}")
 
 
+for _other in (export_command, adapter_command):
+    command.add_command(_other)
+
+
 def _check_given(given: dict[str, object], overrides: Sequence[str]) -> None:
     """What a run cannot do without is given as an option or by verl's own key.
 
@@ -446,14 +394,3 @@ def _check_given(given: dict[str, object], overrides: Sequence[str]) -> None:
     if missing:
         step = "" if missing == ["model"] else "; `memquartet data build` makes the files"
         raise ConfigError(f"a run needs {', '.join(f'--{name}' for name in missing)}{step}")
-
-
-def _require(*packages: str) -> None:
-    """Refuse to go on where one of the packages is not installed.
-
-    Raises:
-        MissingExtraError: with the two commands that install it.
-    """
-    for package in packages:
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError(f"training needs {package}, which is not installed: {INSTALL}")

@@ -62,8 +62,7 @@ class Settings(TypedDict, total=False):
     state_budget: tokens that the short-term memory of a scope holds.
     counter: counts those tokens; the bundled tokenizer by default.
     language: whose word endings keyword search ignores.
-    clock: gives the time of a write; times without a zone are refused. One that is behind the last record, because
-        another clock was ahead, gives that record's time: no clock is known to be right, and refusing would end all writes.
+    clock: gives the time of a write; times without a zone are refused. One behind the last record gives that record's.
     """
 
     embedder: Embedder | None

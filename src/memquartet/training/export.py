@@ -12,21 +12,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, quants
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from typing_extensions import override
 
 from memquartet.errors import ConfigError, InputError, StoreError
 
 Array = NDArray[np.float32]
 ARCHITECTURE = "llama"
 Q8_BLOCK = 32
+HEADER_PARTS = 4_000_000
+"""More than the largest vocabularies need; a damaged length would have billions read."""
 
 _LAYER = re.compile(r"model\.layers\.(\d+)\.(?:self_attn|mlp)\.(\w+)_proj\.weight")
-_LINEAR = {
+LINEAR = {
     "q": "attn_q",
     "k": "attn_k",
     "v": "attn_v",
@@ -70,32 +74,79 @@ class _Factors:
     b: Array
 
 
-class _Base:
+class GgufFile:
+    """A GGUF file, read with limits."""
+
+    def __init__(self, path: Path) -> None:
+        """Read what the file says of itself; its tensors are read when they are looked at.
+
+        Raises:
+            InputError: it is no GGUF file, or a damaged one.
+        """
+        self.path = path
+        try:
+            self.reader = _Reader(path)
+        # A damaged file fails wherever its bytes stop making sense to the reader, which has no error of its own.
+        except (OSError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+            raise InputError(
+                f"{str(path)!r} is no GGUF file, or a damaged one ({error}): fetch or export it again"
+            ) from error
+        self.tensors = {tensor.name: tensor for tensor in self.reader.tensors}
+
+    def value(self, key: str) -> object:
+        """What the file says of this key, or None.
+
+        Raises:
+            InputError: it is no text in UTF-8.
+        """
+        field = self.reader.get_field(key)
+        try:
+            return None if field is None else field.contents()
+        except ValueError as error:
+            raise InputError(f"{str(self.path)!r} is damaged: {key} cannot be read ({error})") from error
+
+    def weight(self, name: str) -> Array:
+        """A tensor's values."""
+        tensor = self.tensors[name]
+        return quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+
+
+class Base(GgufFile):
     """The GGUF file beneath."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            self.reader = GGUFReader(path)
-        except (OSError, ValueError, IndexError) as error:
-            raise InputError(f"{str(path)!r} is no GGUF file, or a damaged one: {error}") from error
-        architecture = self._value("general.architecture")
+        """Read it.
+
+        Raises:
+            InputError: it is no GGUF file, or a damaged one.
+            ConfigError: its architecture is unknown.
+        """
+        super().__init__(path)
+        architecture = self.value("general.architecture")
         if architecture != ARCHITECTURE:
             raise ConfigError(
-                f"{str(path)!r} is a model of the kind {architecture!r}; only {ARCHITECTURE!r} can be exported"
+                f"{str(path)!r} is a model of the kind {architecture!r}; only {ARCHITECTURE!r} is known"
             )
         self.heads = {
-            "attn_q": int(str(self._value("llama.attention.head_count"))),
-            "attn_k": int(str(self._value("llama.attention.head_count_kv"))),
+            "attn_q": self.value("llama.attention.head_count"),
+            "attn_k": self.value("llama.attention.head_count_kv"),
         }
-        self.tensors = {tensor.name: tensor for tensor in self.reader.tensors}
 
     def laid_out(self, name: str, weight: Array) -> Array:
         """Rows of a query's or key's matrix as llama.cpp wants them: halves of each head interleaved."""
-        heads = next((count for part, count in self.heads.items() if f".{part}." in name), None)
+        heads = self._heads(name, len(weight))
         if heads is None:
             return weight
-        halves = weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:])
+        halves = weight.reshape(heads, 2, -1, *weight.shape[1:])
         return halves.swapaxes(1, 2).reshape(weight.shape)
+
+    def as_trained(self, name: str, weight: Array) -> Array:
+        """Rows of a query's or key's matrix as transformers wants them: what `laid_out` did is undone."""
+        heads = self._heads(name, len(weight))
+        if heads is None:
+            return weight
+        pairs = weight.reshape(heads, -1, 2, *weight.shape[1:])
+        return pairs.swapaxes(1, 2).reshape(weight.shape)
 
     def check(self, name: str, shape: tuple[int, ...]) -> None:
         """Refuse what does not fit.
@@ -106,16 +157,39 @@ class _Base:
         tensor = self.tensors.get(name)
         if tensor is None or tuple(int(n) for n in reversed(tensor.shape)) != shape:
             found = None if tensor is None else tuple(int(n) for n in reversed(tensor.shape))
-            raise InputError(f"the base does not go with it: {name} is {shape} here and {found} there")
+            raise InputError(
+                f"the base does not go with it: {name} is {shape} here and {found} there; name its own with --base"
+            )
 
-    def weight(self, name: str) -> Array:
-        """A tensor's values."""
-        tensor = self.tensors[name]
-        return quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+    def _heads(self, name: str, rows: int) -> int | None:
+        """How many heads share the rows of this matrix; None where their order is the same everywhere."""
+        part = next((part for part in self.heads if f".{part}." in name), None)
+        if part is None:
+            return None
+        heads = self.heads[part]
+        if not isinstance(heads, int) or heads < 1 or rows % (2 * heads):
+            raise InputError(f"{str(self.path)!r} does not go with it: {rows} rows of {name}, {heads} heads")
+        return heads
 
-    def _value(self, key: str) -> object:
-        field = self.reader.get_field(key)
-        return None if field is None else field.contents()
+
+class _Reader(GGUFReader):
+    """gguf's reader, which takes what lies behind the end of a file for nothing, as often as a damaged length asks."""
+
+    _parts = 0
+
+    @override
+    def _get(
+        self,
+        offset: int,
+        dtype: DTypeLike,
+        count: int = 1,
+        override_order: Literal["I", "S", "<"] | None = None,
+    ) -> NDArray[Any]:
+        found = super()._get(offset, dtype, count, override_order)
+        self._parts += 1
+        if len(found) < count or self._parts > HEADER_PARTS:
+            raise ValueError("a length in it is wrong, or its end is missing")
+        return found
 
 
 def export(
@@ -147,7 +221,7 @@ def export(
     """
     if out.resolve() == base.resolve():
         raise ConfigError(f"{str(out)!r} is the base itself: choose another file")
-    beneath = _Base(base)
+    beneath = Base(base)
     if (source / "adapter_config.json").is_file():
         if rank:
             raise ConfigError(f"{str(source)!r} is an adapter already: its rank cannot be chosen")
@@ -163,7 +237,7 @@ def export(
     return _write_model(out, beneath, weights, file_type=file_type, name=name)
 
 
-def _read_adapter(folder: Path, base: _Base) -> tuple[dict[str, _Factors], float]:
+def _read_adapter(folder: Path, base: Base) -> tuple[dict[str, _Factors], float]:
     """Factors by the tensor's name in GGUF, laid out as llama.cpp wants them, and alpha."""
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
@@ -195,7 +269,7 @@ def _read_adapter(folder: Path, base: _Base) -> tuple[dict[str, _Factors], float
     return factors, alpha
 
 
-def _read_model(folder: Path, base: _Base) -> dict[str, Array]:
+def _read_model(folder: Path, base: Base) -> dict[str, Array]:
     """The weights of a model by their names in GGUF, laid out as llama.cpp wants them."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
@@ -215,7 +289,7 @@ def _read_model(folder: Path, base: _Base) -> dict[str, Array]:
     return weights
 
 
-def _nearest(weights: Mapping[str, Array], base: _Base, rank: int) -> tuple[dict[str, _Factors], float]:
+def _nearest(weights: Mapping[str, Array], base: Base, rank: int) -> tuple[dict[str, _Factors], float]:
     """The factors of that rank nearest to each matrix's difference, and the share (squared) that they miss."""
     factors: dict[str, _Factors] = {}
     whole = kept = 0.0
@@ -234,7 +308,7 @@ def _nearest(weights: Mapping[str, Array], base: _Base, rank: int) -> tuple[dict
 
 def _write_adapter(
     out: Path,
-    base: _Base,
+    base: Base,
     factors: Mapping[str, _Factors],
     *,
     alpha: float,
@@ -256,7 +330,7 @@ def _write_adapter(
 
 
 def _write_model(
-    out: Path, base: _Base, weights: Mapping[str, Array], *, file_type: FileType, name: str
+    out: Path, base: Base, weights: Mapping[str, Array], *, file_type: FileType, name: str
 ) -> Exported:
     writer = GGUFWriter(None, ARCHITECTURE)
     for key, field in base.reader.fields.items():
@@ -307,7 +381,7 @@ def _gguf_name(key: str) -> str:
         InputError: a llama has no such weight.
     """
     if found := _LAYER.fullmatch(key):
-        part = _LINEAR.get(found[2])
+        part = LINEAR.get(found[2])
         if part is not None:
             return f"blk.{found[1]}.{part}.weight"
     if found := _NORM.fullmatch(key):
