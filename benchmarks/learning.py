@@ -8,7 +8,7 @@ Of memories it understands nothing; an answer counts as right when it is one cer
 run has to show first: to say what can be used, to have operations carried out, to answer what is accepted. A run takes
 five minutes of two cores for 40 steps. All credit modes see the same samples and make equally many steps.
 
-Writes a folder for each run (metrics, validation, report.html), and OUT.md, OUT.json and OUT.png with --page.
+Prints a table. Writes a folder for each run (metrics, validation, report.html), and with --page PAGE.json and PAGE.png.
 """
 
 from __future__ import annotations
@@ -125,10 +125,9 @@ def _ends(curve: Sequence[tuple[int, float]]) -> tuple[float, float]:
     return mean(values[:AVERAGED]), mean(values[-AVERAGED:])
 
 
-def write_page(found: Sequence[Mapping[str, object]], page: Path, command: str) -> None:
+def write_page(found: Sequence[Mapping[str, object]], page: Path) -> None:
     """A table, the numbers and the curves."""
     about = {
-        "command": command,
         "device": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}",
         "versions": {name: version(name) for name in ("memquartet", "verl", "torch", "transformers")},
     }
@@ -147,9 +146,7 @@ def write_page(found: Sequence[Mapping[str, object]], page: Path, command: str) 
         lines.append(
             f"| {one['credit']} | {one['seed']} | {one['steps']} | {one['rows']} | {' | '.join(cells)} | {told} |"
         )
-    table = "\n".join(lines)
-    print(table)
-    page.with_suffix(".table.md").write_text(table + "\n", encoding="utf-8")
+    print("\n".join(lines))
     _plot(found, page.with_suffix(".png"))
 
 
@@ -189,7 +186,7 @@ def main() -> None:
     parser.add_argument("--credit", action="append", default=[], help="role, broadcast or branch")
     parser.add_argument("--seed", type=int, action="append", help="by default 0; may be given again")
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--page", type=Path, help="write PAGE.table.md, PAGE.json and PAGE.png")
+    parser.add_argument("--page", type=Path, help="print the table; write PAGE.json and PAGE.png")
     options = parser.parse_args()
     shared = options.out / "shared"
     prepare(shared)
@@ -198,7 +195,7 @@ def main() -> None:
             train(options.out / f"{credit}-{seed}", shared, credit, seed, options.steps)
     found = rows(options.out)
     if options.page and found:
-        write_page(found, options.page, "python benchmarks/learning.py --out runs/learning --credit role …")
+        write_page(found, options.page)
 
 
 if __name__ == "__main__":
