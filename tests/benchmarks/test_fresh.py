@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from importlib import resources
 from random import Random
 
 import pytest
@@ -11,7 +10,7 @@ from memquartet.benchmarks.worlds.catalog import WorldKind, make_worlds, named_w
 from memquartet.benchmarks.worlds.documents import document_words
 from memquartet.benchmarks.worlds.fresh import FreshWords
 from memquartet.benchmarks.worlds.truth import answer_from, asked_by, truth_of
-from memquartet.benchmarks.worlds.vocabulary import WorldSplit
+from memquartet.benchmarks.worlds.vocabulary import WorldSplit, files_of
 from memquartet.core.trajectory import Decision
 from memquartet.errors import ConfigError
 from memquartet.scoring.registry import validate
@@ -64,8 +63,7 @@ def test_dates_and_numbers_of_documents_stay() -> None:
 @pytest.mark.parametrize("split", WorldSplit)
 def test_no_fresh_word_is_one_of_the_other_split(split: WorldSplit) -> None:
     other = next(one for one in WorldSplit if one is not split)
-    folder = resources.files("memquartet.benchmarks.worlds").joinpath("vocabulary")
-    texts = [file.read_text(encoding="utf-8") for file in folder.iterdir() if f"_{other}." in file.name]
+    texts = [file.read_text(encoding="utf-8") for file in files_of(other)]
     known = {word.casefold() for text in texts for word in re.findall(r"[^\W\d_]+", text)}
     drawn = {
         word.casefold()
@@ -80,6 +78,15 @@ def test_no_fresh_word_is_one_of_the_other_split(split: WorldSplit) -> None:
     assert len(invented & known) < len(invented) / 50
 
 
-def test_a_share_is_no_more_than_all() -> None:
-    with pytest.raises(ConfigError, match="fresh must be a share"):
-        named_world("world:friends?fresh=2")
+def test_every_file_of_a_split_is_known() -> None:
+    assert len([file for file in files_of(WorldSplit.TRAIN) if file.name.startswith("talk")]) == 9
+    assert not set(files_of(WorldSplit.TRAIN)) & set(files_of(WorldSplit.VALIDATION))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("world:friends?fresh=2", "fresh must be a share"), ("world:conflict?fresh=0.5", "fresh is for")],
+)
+def test_a_share_that_cannot_be_is_refused(name: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        named_world(name)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from importlib import resources
 from random import Random
 
 import pytest
@@ -15,7 +14,7 @@ from memquartet.benchmarks.worlds.questions import QuestionKind
 from memquartet.benchmarks.worlds.talk import TalkShape
 from memquartet.benchmarks.worlds.talk_questions import in_first_person
 from memquartet.benchmarks.worlds.truth import FactKind, Form, TrueFact, answer_from, asked_by, truth_of
-from memquartet.benchmarks.worlds.vocabulary import WorldSplit, built_in
+from memquartet.benchmarks.worlds.vocabulary import WorldSplit, built_in, files_of
 from memquartet.core.samples import Sample
 from memquartet.core.trajectory import Decision
 from memquartet.errors import ConfigError
@@ -126,9 +125,9 @@ async def test_one_search_finds_what_the_oracle_needs(kind: WorldKind, split: Wo
 
 def words_of(split: WorldSplit) -> set[str]:
     """Every alternative of a split's cards but the bare variety, and the names of topics."""
-    file = resources.files("memquartet.benchmarks.worlds") / "vocabulary" / f"talk_{split}.md"
+    files = [file for file in files_of(split) if file.name.startswith("talk")]
     found = set()
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in "\n".join(file.read_text(encoding="utf-8") for file in files).splitlines():
         key, _, rest = line.partition(": ")
         if not line.startswith("# ") and rest:
             found |= {part for one in rest.split(" | ") for part in one.split(" >> ")}

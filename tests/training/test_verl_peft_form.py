@@ -129,6 +129,11 @@ def test_peft_computes_with_it_what_it_computed_before(
             said.append(PeftModel.from_pretrained(model, folder)(ids).logits)
     assert torch.equal(*said)
     merge_adapter(tmp_path / "back", tiny_model, tmp_path / "whole")
+    whole = AutoModelForCausalLM.from_pretrained(tmp_path / "whole", dtype=torch.float32)
+    with torch.no_grad():
+        torch.testing.assert_close(whole(ids).logits, said[0], rtol=0.05, atol=0.05)
+    with pytest.raises(InputError, match="holds a model already"):
+        merge_adapter(tmp_path / "back", tiny_model, tmp_path / "whole")
 
 
 def test_matrices_of_several_ranks_make_the_difference_that_llama_cpp_makes(
@@ -139,7 +144,6 @@ def test_matrices_of_several_ranks_make_the_difference_that_llama_cpp_makes(
     tensors[f"{KEY}.lora_b"] = tensors[f"{KEY}.lora_b"][:, :12]
     uneven = save_gguf(tmp_path / "uneven.gguf", tensors)
     assert to_peft(uneven, tmp_path / "back", base, model="tiny").rank == 32
-    merge_adapter(tmp_path / "back", tiny_model, tmp_path / "whole")
     # Exported again it is a plain adapter of one rank, and what llama.cpp adds is the same.
     export(tmp_path / "back", tmp_path / "again.gguf", base, file_type=FileType.F16)
     again = tensors_of(tmp_path / "again.gguf")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -145,14 +146,49 @@ def test_an_adapter_that_learns_through_the_weights_does_what_pefts_does(model_f
     torch.testing.assert_close(our_gradients, their_gradients, rtol=1e-3, atol=1e-4)
 
 
-def test_a_run_whose_time_is_up_ends_with_a_rate_near_nothing(model_folder: Path, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, steps=1_000_000, max_seconds=1.5)
-    run_sft(model_folder, tmp_path / "out", tiny_demonstrations(4, seed=1), [], settings=settings)
+def test_a_run_whose_time_is_up_ends_with_a_rate_near_nothing(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = count(step=0.5)
+    monkeypatch.setattr("memquartet.training.sft_run.time.perf_counter", lambda: next(clock))
+    shown, settings = tiny_demonstrations(4, seed=1), replace(SETTINGS, steps=1_000_000, max_seconds=20.0)
+    run_sft(model_folder, tmp_path / "out", shown, [], settings=settings)
     lines = (tmp_path / "out" / METRICS).read_text(encoding="utf-8").splitlines()
     rates = [json.loads(line)["data"]["sft/learning_rate"] for line in lines]
-    assert 2 < len(rates) < settings.steps
-    assert rates[-1] < max(rates) / 2
-    assert (tmp_path / "out" / "config.json").exists()
+    # Half a second a step; the first, in which a model may be compiled, does not count.
+    assert len(rates) == 41
+    assert max(rates) > 0.8 * settings.learning_rate
+    assert 0 <= rates[-1] < 0.05 * settings.learning_rate
+
+
+def test_a_rate_is_never_negative(model_folder: Path) -> None:
+    examples = encode(
+        AutoTokenizer.from_pretrained(model_folder), tiny_demonstrations(4, seed=1), max_length=10_000
+    )
+    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
+    # As when a run goes on with less time than it had.
+    assert Teacher(model, examples, filler=0, settings=SETTINGS).advance(over=1.5).learning_rate == 0
+
+
+def test_packed_examples_and_strange_adapters_are_refused_where_they_cannot_be(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    shown = tiny_demonstrations(4, seed=1)
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="need a GPU"):
+            run_sft(model_folder, tmp_path / "out", shown, [], settings=replace(SETTINGS, packed=True))
+    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
+    config = LoraConfig(r=4, lora_dropout=0.1, target_modules="all-linear", task_type="CAUSAL_LM")
+    get_peft_model(model, config).save_pretrained(tmp_path / "dropout")
+    with pytest.raises(InputError, match="dropout"):
+        run_sft(
+            model_folder,
+            tmp_path / "out",
+            shown,
+            [],
+            settings=SETTINGS,
+            lora=Lora(start=tmp_path / "dropout"),
+        )
 
 
 def test_an_output_counts_as_exact_when_greedy_decoding_gives_it(model_folder: Path) -> None:

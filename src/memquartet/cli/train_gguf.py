@@ -59,7 +59,7 @@ def export_command(*, screen: Screen, source: Path, out: Path, base: str, file_t
     """
     from memquartet.llm.models import path_of
 
-    require("torch", "transformers", "gguf")
+    require("torch", "transformers", "gguf", *(("verl",) if (source / "actor").is_dir() else ()))
     from memquartet.training.checkpoints import unpacked
     from memquartet.training.export import FileType, export
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from peft import PeftModel
+from safetensors import SafetensorError
 from tokenizers import decoders, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -72,13 +72,17 @@ def merge_adapter(adapter: Path, base: Path, folder: Path) -> None:
     """Write an adapter (PEFT's form) and the model that it was made for as one Hugging Face folder in bfloat16.
 
     Raises:
-        InputError: one of the folders does not hold what it should.
+        InputError: one of the folders does not hold what it should, or `folder` holds a model already.
     """
+    from peft import PeftModel  # the other doors of this module do without
+
+    if (folder / "config.json").exists():
+        raise InputError(f"{str(folder)!r} holds a model already: choose another folder")
     try:
         tokenizer = AutoTokenizer.from_pretrained(base)
         model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
         whole = PeftModel.from_pretrained(model, adapter).merge_and_unload()
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{str(adapter)!r} is no adapter of {str(base)!r}: {error}") from error
     whole.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Adapters that learn faster: the same arithmetic as PEFT's with far fewer steps."""
+"""Adapters that learn faster: what PEFT's layers say, in far fewer steps."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ def learn_through_weights(model: PeftModel) -> None:
 
     PEFT saves arithmetic where inputs are few. Teaching a small model reads tens of thousands of tokens at once, and
     there PEFT's casts and small products of every layer cost more than the whole of the model: with them a GPU waits
-    for its next kernel three quarters of the time.
+    for its next kernel three quarters of the time. In 16 bits (autocast) the sum is rounded as the weights are, which is
+    what a merged model, or an adapter at 16 bits, is run with.
 
     Args:
-        model: changed in place; adapters without dropout.
+        model: changed in place; adapters without dropout, DoRA and biases.
     """
     for module in model.modules():
         if isinstance(module, Linear):

@@ -240,7 +240,7 @@ def teach(
 
 def _schedule(step: int, steps: int, over: float) -> float:
     gone = max(step / steps, over)
-    return min(1.0, gone * 10 + 1 / max(1, steps // 10), 1 - gone)
+    return max(0.0, min(1.0, gone * 10 + 1 / max(1, steps // 10), 1 - gone))
 
 
 def _measured(outputs: Sequence[tuple[float, int, bool]]) -> Measured:

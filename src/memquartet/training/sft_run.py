@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -29,8 +30,10 @@ REPORT_EVERY = 20
 
 _FINISHED = ("config.json", "adapter_config.json")
 """One of them stands in the folder of a run that is done."""
-_ONLY_SPEED = frozenset({"micro_tokens", "compiled", "max_seconds", "packed"})
-"""Settings that may change when a run goes on, when it ran out of memory say."""
+_MAY_CHANGE = frozenset({"micro_tokens", "compiled", "max_seconds", "packed"})
+"""Settings that may change when a run goes on, when it ran out of memory or of time say."""
+_OWN_ATTENTION = ("sliding_window", "attn_logit_softcapping")
+"""Settings of a model that the packed kernel does not know."""
 _FIRST_WEIGHTS = 64
 """Of each tensor: enough to tell two models of one shape apart."""
 
@@ -64,8 +67,8 @@ def micro_tokens_here() -> int:
 
 
 def packed_here() -> bool:
-    """Whether this machine has the kernel that packed examples need."""
-    return torch.cuda.is_available()
+    """Whether this machine has what packed examples need: a GPU, and torch's kernel (2.10 and later)."""
+    return torch.cuda.is_available() and find_spec("torch.nn.attention.varlen") is not None
 
 
 def run_sft(
@@ -103,10 +106,12 @@ def run_sft(
     if any((out / name).exists() for name in _FINISHED):
         raise ConfigError(f"{str(out)!r} holds a model already: choose another folder")
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if settings.packed and not packed_here():
+        raise ConfigError("packed examples need a GPU and torch 2.10: leave --packed out")
     tokenizer, base = _load(model_folder, packed=settings.packed)
     identity = {
         "model": _fingerprint(base),
-        "settings": {name: value for name, value in asdict(settings).items() if name not in _ONLY_SPEED},
+        "settings": {name: value for name, value in asdict(settings).items() if name not in _MAY_CHANGE},
         "lora": str(lora),
         "data": digest(demonstrations),
     }
@@ -240,6 +245,9 @@ def _load(folder: Path, *, packed: bool) -> tuple[PreTrainedTokenizerBase, PreTr
         )
     except (OSError, ValueError) as error:
         raise InputError(f"{str(folder)!r} holds no Hugging Face model: {error}") from error
+    special = [key for key in _OWN_ATTENTION if getattr(model.config, key, None)]
+    if packed and special:
+        raise ConfigError(f"{str(folder)!r} has attention of its own ({special[0]}): add --filled")
     if tokenizer.chat_template is None:
         raise InputError(f"{str(folder)!r} has no chat template: take the model's instruct version")
     return tokenizer, model
@@ -274,6 +282,11 @@ def _to_learn(model: PreTrainedModel, lora: Lora | None) -> PreTrainedModel | Pe
             adapted = PeftModel.from_pretrained(model, lora.start, is_trainable=True)
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(f"{str(lora.start)!r} holds no adapter of this model: {error}") from error
+    for config in adapted.peft_config.values():
+        if config.lora_dropout or config.use_dora or config.lora_bias:
+            raise InputError(
+                f"{str(lora.start)!r}: an adapter with dropout, DoRA or biases cannot be taught further"
+            )
     learn_through_weights(adapted)
     return adapted
 

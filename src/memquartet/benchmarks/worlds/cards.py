@@ -22,9 +22,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from importlib import resources
 
-from memquartet.benchmarks.worlds.vocabulary import WorldSplit
+from memquartet.benchmarks.worlds.vocabulary import WorldSplit, files_of
 
 PAIR = " >> "
 
@@ -103,11 +102,7 @@ class Cards:
 @cache
 def cards(split: WorldSplit) -> Cards:
     """The shipped cards of a split, out of all its files."""
-    folder = resources.files("memquartet.benchmarks.worlds").joinpath("vocabulary")
-    own = sorted(
-        (file for file in folder.iterdir() if file.name.startswith(f"talk_{split}")),
-        key=lambda file: file.name,
-    )
+    own = (file for file in files_of(split) if file.name.startswith("talk"))
     return read_cards(*(file.read_text(encoding="utf-8") for file in own))
 
 

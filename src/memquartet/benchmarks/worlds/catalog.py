@@ -61,6 +61,10 @@ class WorldKind(StrEnum):
     """Lists of facts and dialogues in Chinese."""
 
 
+FRESHENED = (WorldKind.DIALOGUE, WorldKind.FRIENDS, WorldKind.ASSISTANT, WorldKind.DOCUMENTS)
+"""Kinds whose names and values can be exchanged for fresh ones."""
+
+
 def make_worlds(
     kind: WorldKind,
     seed: int,
@@ -91,8 +95,8 @@ def make_worlds(
         classification: how many labels and examples there are to learn.
         documents: how many passages there are to read, and what happens in them.
         chinese: size and contents of Chinese samples.
-        fresh: share of the names and values of dialogues, talks and documents, from 0 to 1, that each sample has anew
-            (see `worlds.fresh`).
+        fresh: share of the names and values, from 0 to 1, that each sample of the kinds `FRESHENED` has anew (see
+            `worlds.fresh`); others have none.
         first: number of the first sample; sample n of a seed is the same in every call.
 
     Raises:
@@ -128,7 +132,7 @@ def make_worlds(
                     count, seed=seed, words=chinese_words(split), shape=chinese, first=first
                 )
 
-    if not fresh:
+    if not fresh or kind not in FRESHENED:
         return samples(first, count, None)
     return (
         sample
@@ -198,4 +202,6 @@ def read_world_name(name: str) -> NamedWorld:
         )
     if not 0 <= wish.fresh <= 1:
         raise ConfigError(f"{name!r}: fresh must be a share from 0 to 1, given {wish.fresh}")
+    if wish.fresh and wish.kind not in FRESHENED:
+        raise ConfigError(f"{name!r}: fresh is for {', '.join(FRESHENED)}")
     return wish

@@ -3,7 +3,8 @@
 A world's lists are short, and a model that lives through thousands of its samples learns them by heart: then it picks
 from the list where it should copy what it reads. So a share of the names and values of a sample can be exchanged for
 others, drawn anew for each sample: words out of the bundled tokenizer's vocabulary, and names put together from its
-pieces. A word belongs to one split by its digest, and none is used that the other split's files know.
+pieces. A word belongs to one split by its digest, and none is used that the other split's files know; only a
+name put together from pieces may happen to be one.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import resources
 from random import Random
 
 from memquartet.benchmarks.sessions import MONTHS
 from memquartet.benchmarks.worlds.cards import Cards, Topic
 from memquartet.benchmarks.worlds.dialogue_words import DialogueWords
 from memquartet.benchmarks.worlds.documents import DocumentWords, Names
-from memquartet.benchmarks.worlds.vocabulary import WorldSplit, split_of_name
+from memquartet.benchmarks.worlds.vocabulary import WorldSplit, files_of, split_of_name
 from memquartet.text.tokens import bundled_tokenizer
 
 _NAME = re.compile(r"(the )?[A-Z][A-Za-z']*( (of |the |and )?[A-Z][A-Za-z']*)*")
@@ -99,7 +99,7 @@ class FreshWords:
         return tuple(found.values())
 
     def _instead_of(self, value: str) -> str:
-        """Something of the same form: a name for a name, with the article that it had; a time or a phrase stays."""
+        """Something of the same form: a name for a name, words with an article for such; a time or a phrase stays."""
         if _NAME.fullmatch(value):
             return " ".join(self._name() for _ in value.removeprefix("the ").split()[:2])
         if _WITH_ARTICLE.fullmatch(value):
@@ -126,8 +126,8 @@ def _pieces(split: WorldSplit) -> _Pieces:
     return _Pieces(
         # "Where" and "Give" are no names, and their small forms stand in the vocabulary too.
         names=tuple(w for w in own if re.fullmatch(r"[A-Z][a-z]{3,11}", w) and w.lower() not in whole),
-        # Without vowels in front, "a" is always the right article.
-        things=tuple(w for w in own if re.fullmatch(r"[b-df-hj-np-tv-z][a-z]{3,11}", w)),
+        # Without a vowel's sound in front, "a" is the right article.
+        things=tuple(w for w in own if re.fullmatch(r"(?!hon|hour|heir)[b-df-hj-np-tv-z][a-z]{3,11}", w)),
         beginnings=tuple(w for w in own if re.fullmatch(r"[A-Z][a-z]{1,4}", w)),
         endings=tuple(t for t in tokens if re.fullmatch(r"[a-z]{2,5}", t) and split_of_name(t) is split),
     )
@@ -135,6 +135,5 @@ def _pieces(split: WorldSplit) -> _Pieces:
 
 def _words_of(split: WorldSplit) -> frozenset[str]:
     """Every word in the files of a split, in small letters."""
-    folder = resources.files("memquartet.benchmarks.worlds").joinpath("vocabulary")
-    texts = (file.read_text(encoding="utf-8") for file in folder.iterdir() if f"_{split}." in file.name)
+    texts = (file.read_text(encoding="utf-8") for file in files_of(split))
     return frozenset(word.casefold() for text in texts for word in re.findall(r"[^\W\d_]+", text))

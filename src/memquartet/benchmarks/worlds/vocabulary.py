@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, cached_property
 from importlib import resources
+from importlib.resources.abc import Traversable
 from itertools import product
 from pathlib import Path
 
@@ -114,6 +116,13 @@ class _File:
     names: Mapping[str, _Names]
     trex: Mapping[str, tuple[tuple[str, str], ...]]
     speech: Speech
+
+
+def files_of(split: WorldSplit) -> list[Traversable]:
+    """The shipped files of a split, by name: `KIND_SPLIT.json`, `talk_SPLIT.md` and `talk_SPLIT_TOPICS.md`."""
+    folder = resources.files("memquartet.benchmarks.worlds").joinpath("vocabulary")
+    own = (file for file in folder.iterdir() if re.search(rf"_{split}[._]", file.name))
+    return sorted(own, key=lambda file: file.name)
 
 
 @cache
