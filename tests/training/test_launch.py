@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from memquartet.errors import ConfigError
-from memquartet.training.launch import note_start, plan, presets
+from memquartet.training.launch import FUSED, note_start, plan, presets
 
 
 def test_the_presets_that_the_pages_name_are_there_and_say_what_they_are() -> None:
@@ -53,3 +53,19 @@ def test_a_runs_folder_holds_all_that_it_leaves(tmp_path: Path) -> None:
     assert told["command"] == list(launch.command)
     assert told["versions"]["memquartet"]
     assert plan(["grpo"], [], out=out).environment["VERL_FILE_LOGGER_PATH"].endswith("metrics-2.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [({"tie_word_embeddings": False}, "untied embeddings"), ({"logits_scaling": 8.0}, "logits_scaling")],
+)
+def test_a_model_that_the_fused_loss_does_not_fit_is_refused(
+    config: dict[str, object], told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ConfigError, match=told):
+        plan(["grpo", "h100"], [], model=str(tmp_path))
+    plan(["grpo", "h100"], [f"{FUSED}=false"], model=str(tmp_path))
+    plan(["grpo"], [], model=str(tmp_path))
+    (tmp_path / "config.json").write_text('{"tie_word_embeddings": true}', encoding="utf-8")
+    plan(["grpo", "h100"], [], model=str(tmp_path))

@@ -20,7 +20,10 @@ from memquartet.training.records import CONFIG, METRICS, STARTS, TRANSCRIPTS, nu
 
 PLUGIN = "memquartet.training.plugin"
 CONFIGS = "memquartet.training.configs"
-CPU_PRESET = "cpu"
+CPU_PRESET, FUSED_PRESET = "cpu", "h100"
+FUSED = "actor_rollout_ref.model.use_fused_kernels"
+_OWN_LOGITS = ("logits_scaling", "final_logit_softcapping")
+"""Settings of models whose logits verl's fused loss would not compute as they do."""
 
 _NOTED = ("memquartet", "verl", "torch", "vllm", "transformers", "ray", "tensordict", "TransferQueue")
 """Packages whose versions a run notes."""
@@ -80,7 +83,7 @@ def plan(
             checkpoint was writes its metrics to a file of its own, since verl's logger begins its file anew.
 
     Raises:
-        ConfigError: no preset of this name, or an override without `=`.
+        ConfigError: no preset of this name, an override without `=`, or a model that the preset's loss does not fit.
     """
     known = presets()
     for name in names:
@@ -89,6 +92,8 @@ def plan(
     for override in overrides:
         if "=" not in override and not override.startswith("~"):
             raise ConfigError(f"override {override!r}: expected key=value, or ~key to remove one")
+    if FUSED_PRESET in names and model and not any(one.startswith(f"{FUSED}=") for one in overrides):
+        _check_fused(Path(model))
     chosen = [f"preset=[{','.join(names)}]"] if names else []
     files = [
         f"data.{key}=[{','.join(_quoted(str(path.resolve())) for path in paths)}]"
@@ -112,6 +117,25 @@ def plan(
     )
     extra = _CPU_ENVIRONMENT if CPU_PRESET in names else _vllm()
     return Launch(command=command, environment={**_ENVIRONMENT, **extra, **_loggers(out)})
+
+
+def _check_fused(model: Path) -> None:
+    """Refuse models for which verl's fused loss stops or, worse, computes other log-probs without a word.
+
+    Raises:
+        ConfigError: the model, as far as its folder is here, is such a one.
+    """
+    try:
+        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    reasons = [key for key in _OWN_LOGITS if config.get(key) not in (None, 1, 1.0)]
+    if config.get("tie_word_embeddings") is False:
+        reasons.append("untied embeddings")
+    if reasons:
+        raise ConfigError(
+            f"{str(model)!r} has {reasons[0]}, which verl's fused loss does not know: add {FUSED}=false"
+        )
 
 
 def _vllm() -> Mapping[str, str]:
