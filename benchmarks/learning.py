@@ -5,7 +5,7 @@ r"""Does the trainer teach? GRPO of the whole team with a tiny model, through ve
 The model has 140,000 weights and was taught for seconds to say one of a few fixed outputs for each role, some of which cannot be used.
 Of memories it understands nothing; an answer counts as right when it is one certain sentence. So what can be learned is what every
 run has to show first: to say what can be used, to have operations carried out, to answer what is accepted. A run of 40
-steps takes five minutes of two idle cores, three times that beside other work. All credit modes see the same samples and make equally many steps.
+steps took 15 minutes of two cores beside other work. All credit modes see the same samples and make equally many steps.
 
 Prints a table. Writes a folder for each run (metrics, validation, report.html), and with --page PAGE.json and PAGE.png.
 """
@@ -125,7 +125,7 @@ def _ends(curve: Sequence[tuple[int, float]]) -> tuple[float, float]:
 
 
 def write_page(found: Sequence[Mapping[str, object]], page: Path) -> None:
-    """A table, the numbers and the curves."""
+    """The numbers and the curves."""
     about = {
         "device": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}",
         "versions": {name: version(name) for name in ("memquartet", "verl", "torch", "transformers")},
@@ -133,6 +133,11 @@ def write_page(found: Sequence[Mapping[str, object]], page: Path) -> None:
     page.with_suffix(".json").write_text(
         json.dumps({**about, "runs": found}, indent=1) + "\n", encoding="utf-8"
     )
+    _plot(found, page.with_suffix(".png"))
+
+
+def table(found: Sequence[Mapping[str, object]]) -> str:
+    """A line a run, in Markdown."""
     lines = ["| credit | seed | steps | rows | " + " | ".join(CURVES) + " | validation, greedy |"]
     lines.append("|" + " --- |" * (5 + len(CURVES)))
     for one in found:
@@ -145,8 +150,7 @@ def write_page(found: Sequence[Mapping[str, object]], page: Path) -> None:
         lines.append(
             f"| {one['credit']} | {one['seed']} | {one['steps']} | {one['rows']} | {' | '.join(cells)} | {told} |"
         )
-    print("\n".join(lines))
-    _plot(found, page.with_suffix(".png"))
+    return "\n".join(lines)
 
 
 def _plot(found: Sequence[Mapping[str, object]], path: Path) -> None:
@@ -185,7 +189,7 @@ def main() -> None:
     parser.add_argument("--credit", action="append", help="role, broadcast or branch; by default role")
     parser.add_argument("--seed", type=int, action="append", help="by default 0; may be given again")
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--page", type=Path, help="print the table; write PAGE.json and PAGE.png")
+    parser.add_argument("--page", type=Path, help="write PAGE.json and PAGE.png")
     options = parser.parse_args()
     shared = options.out / "shared"
     prepare(shared)
@@ -193,7 +197,8 @@ def main() -> None:
         for credit in options.credit or ["role"]:
             train(options.out / f"{credit}-{seed}", shared, credit, seed, options.steps)
     found = rows(options.out)
-    if options.page and found:
+    print(table(found))
+    if options.page:
         write_page(found, options.page)
 
 

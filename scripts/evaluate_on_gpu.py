@@ -231,11 +231,12 @@ def _start(
         *SETTINGS.get((job.set_name, job.system), ()),
         *(one for one in options.setting if one.startswith(f"{job.system}.")),
     ]
+    taught_with = f"?prompts={options.prompts}" if options.prompts else ""
     command = [
         sys.executable, "-m", "memquartet", "eval", "run", "--quiet", "--json",
         "--benchmark", str(options.sets / f"{job.set_name}.jsonl"),
         "--system", job.system, "--out", str(job.folder),
-        "--model", f"openai:{options.name}@{url}",
+        "--model", f"openai:{options.name}@{url}{taught_with}",
         "--max-seconds", f"{seconds:.0f}",
         "--samples-at-once", "64", "--questions-at-once", "256",
         "--calls-at-once", str(options.calls_at_once),
@@ -243,8 +244,6 @@ def _start(
         *(("--questions", str(options.questions)) if options.questions else ()),
         *(("--context-tokens", str(options.context_tokens)) if options.context_tokens else ()),
     ]  # fmt: skip
-    if options.prompts:
-        command[command.index("--model") + 1] += f"?prompts={options.prompts}"
     # One thread each: the machine's cores are shared by many of these processes.
     alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     with (logs / f"{job.set_name}.{job.system}.log").open("wb") as log:

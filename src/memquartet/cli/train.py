@@ -379,8 +379,8 @@ def report_command(*, screen: Screen, source: Path, out: Path | None) -> None:
     screen.answer({"report": str(page)}, f"wrote {page}")
 
 
-for _other in (export_command, adapter_command):
-    command.add_command(_other)
+command.add_command(export_command)
+command.add_command(adapter_command)
 
 
 def _check_given(given: dict[str, object], overrides: Sequence[str]) -> None:

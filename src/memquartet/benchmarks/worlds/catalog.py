@@ -103,34 +103,28 @@ def make_worlds(
         InputError: the data folder cannot be read.
     """
 
-    def samples(first: int, count: int, other: FreshWords | None) -> Iterator[Sample]:
+    def samples(start: int, n: int, other: FreshWords | None) -> Iterator[Sample]:
         match kind:
             case WorldKind.CONFLICT:
                 names = built_in(split) if data is None else from_trex(data, split)
-                return stream_samples(count, seed=seed, words=names, shape=stream, first=first)
+                return stream_samples(n, seed=seed, words=names, shape=stream, first=start)
             case WorldKind.DIALOGUE:
                 said = dialogue_words(split)
                 said = other.dialogue(said) if other else said
-                return dialogue_samples(count, seed=seed, words=said, shape=dialogue, first=first)
+                return dialogue_samples(n, seed=seed, words=said, shape=dialogue, first=start)
             case WorldKind.FRIENDS | WorldKind.ASSISTANT:
                 topics = other.cards(cards(split)) if other else cards(split)
                 assistant = kind is WorldKind.ASSISTANT
-                return talk_samples(
-                    count, seed=seed, words=topics, assistant=assistant, shape=talk, first=first
-                )
+                return talk_samples(n, seed=seed, words=topics, assistant=assistant, shape=talk, first=start)
             case WorldKind.CLASSIFICATION:
                 learned = classification_words(split)
-                return classification_samples(
-                    count, seed=seed, words=learned, shape=classification, first=first
-                )
+                return classification_samples(n, seed=seed, words=learned, shape=classification, first=start)
             case WorldKind.DOCUMENTS:
                 written = document_words(split)
                 written = other.documents(written) if other else written
-                return document_samples(count, seed=seed, words=written, shape=documents, first=first)
+                return document_samples(n, seed=seed, words=written, shape=documents, first=start)
             case WorldKind.CHINESE:
-                return chinese_samples(
-                    count, seed=seed, words=chinese_words(split), shape=chinese, first=first
-                )
+                return chinese_samples(n, seed=seed, words=chinese_words(split), shape=chinese, first=start)
 
     if not fresh or kind not in FRESHENED:
         return samples(first, count, None)
