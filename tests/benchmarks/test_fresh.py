@@ -79,7 +79,7 @@ def test_no_fresh_word_is_one_of_the_other_split(split: WorldSplit) -> None:
 
 
 def test_every_file_of_a_split_is_known() -> None:
-    assert len([file for file in files_of(WorldSplit.TRAIN) if file.name.startswith("talk")]) == 9
+    assert len([file for file in files_of(WorldSplit.TRAIN) if file.name.startswith("talk")]) > 8
     assert not set(files_of(WorldSplit.TRAIN)) & set(files_of(WorldSplit.VALIDATION))
 
 

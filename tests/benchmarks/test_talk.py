@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from random import Random
 
@@ -117,7 +118,8 @@ async def test_one_search_finds_what_the_oracle_needs(kind: WorldKind, split: Wo
     for sample in make_worlds(kind, 11, 12, split):
         episode = await run_episode(sample, oracle_team(sample), Memory())
         for answer, question in zip(episode.answers, sample.questions, strict=True):
-            if question.category != QuestionKind.MULTI_HOP:
+            # The first needs a second search; the other is wrong when one thing of a list is not found.
+            if question.category not in (QuestionKind.MULTI_HOP, QuestionKind.AGGREGATION):
                 found.append(score(sample.metric, answer.text, question) or 0)
     assert len(found) > 60
     assert sum(found) / len(found) >= 0.98
@@ -153,25 +155,28 @@ def test_names_of_one_split_are_names_of_no_other() -> None:
 
 @pytest.mark.parametrize("split", WorldSplit)
 def test_every_card_can_be_told_and_asked(split: WorldSplit) -> None:
-    def check(topic: Topic) -> None:
+    def check(topic: Topic, *, has_x: bool) -> None:
         assert topic.said
-        assert topic.facts
         assert topic.asks
         dated = topic.kind in (TopicKind.EVENT, TopicKind.PLAN)
         assert bool(topic.values) != (dated or topic.kind is TopicKind.TIE)
         assert bool(topic.label) == (dated or topic.kind is TopicKind.TIE)
-        for form in topic.facts:
-            assert "{v}" in form or (dated and "{on}" in form)
-        for form in (*topic.said, *topic.changed):
-            assert "{v}" in form or (dated and ("{when}" in form or "{When}" in form))
+        for saying in (*topic.said, *topic.changed):
+            assert "{v}" in saying.fact or (dated and "{on}" in saying.fact)
+            assert "{v}" in saying.said or (dated and ("{when}" in saying.said or "{When}" in saying.said))
+        for saying in (*topic.said, *topic.changed, *topic.ended, *topic.prompted):
+            assert "{p}" in saying.fact or topic.kind is TopicKind.TOLD
+            assert "{x}" in saying.fact or not has_x
+            assert not set(re.findall(r"\{\w+\}", saying.fact)) - {"{p}", "{v}", "{x}", "{on}"}
+            assert not set(re.findall(r"[\w']+", saying.fact)) & {"I", "I'm", "I've", "me", "my", "we", "our"}
         for part in topic.parts:
-            check(part)
+            check(part, has_x=has_x)
 
     topics = cards(split).topics
     assert {topic.kind for topic in topics} == set(TopicKind) - {TopicKind.CIRCUMSTANCE}
     assert len({topic.name for topic in topics}) == len(topics)
     for topic in topics:
-        check(topic)
+        check(topic, has_x=bool(topic.x))
 
 
 @given(day=st.dates(date(1990, 1, 1), date(2090, 1, 1)), seed=st.integers(0, 99))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 
 from memquartet.agents.answerer import SEARCH_OFFER, SEARCHED
 from memquartet.agents.prompt_sets import SHORT
@@ -70,3 +71,24 @@ async def test_a_changed_fact_updates_the_memory_that_it_contradicts() -> None:
     for prompt, made in decisions:
         facts = [line for line in prompt.splitlines() if line.startswith("Fact ")]
         assert [one["fact"] for one in made] == list(range(len(facts)))
+
+
+async def test_where_the_manager_slips_the_old_value_is_shown_and_the_new_one_demonstrated() -> None:
+    stale = 0
+    for sample in make_worlds(WorldKind.CONFLICT, 5, 6):
+        right = await demonstrate(sample, TrainingSettings(answer_top_k=20))
+        slipped = await demonstrate(sample, TrainingSettings(answer_top_k=20), slips=1.0, random=Random(0))
+        first = [next(d.output for d in found if d.role is Role.MANAGER) for found in (right, slipped)]
+        assert first[0] == first[1]
+        assert any('"UPDATE"' in d.output for d in slipped if d.role is Role.MANAGER)
+        answers = [
+            {d.messages[-1].content.rpartition("Question: ")[2]: d for d in found if d.role is Role.ANSWERER}
+            for found in (right, slipped)
+        ]
+        for question in sample.questions:
+            clean, crowded = (found[question.text] for found in answers)
+            assert score("exact_match", crowded.output, question) == 1
+            stale += len(crowded.messages[-1].content.splitlines()) > len(
+                clean.messages[-1].content.splitlines()
+            )
+    assert stale > 0

@@ -37,6 +37,8 @@ CHARACTERS_A_LINE = 100
 """Of a talk's chunk."""
 FACT_TOP_K = (3, 5)
 ANSWER_TOP_K = (4, 10)
+SLIPS = (0.0, 0.0, 0.15, 0.4)
+"""Shares of a sample's updates after which the old memory stays too; see `demonstrate`."""
 
 Progress = Callable[[int, int], None]
 """Called with (samples done, samples in total)."""
@@ -55,8 +57,8 @@ def make_demonstrations(
     Args:
         worlds: how many samples of which kinds.
         settings: those of the training to come: its prompts, retrieval and budgets.
-        varied: whether each sample draws its own chunk length and numbers of retrieved memories, so that what is
-            taught does not hang on one setting.
+        varied: whether each sample draws its own chunk length, numbers of retrieved memories and share of slips, so
+            that what is taught does not hang on one setting.
         processes: by default one a core.
         progress: called as samples are done.
     """
@@ -174,7 +176,12 @@ async def _live_through(
             fresh=world.fresh,
             first=number,
         )
-        made += await demonstrate(sample, drawn_settings(settings, draw) if draw else settings)
+        if draw:
+            made += await demonstrate(
+                sample, drawn_settings(settings, draw), slips=draw.choice(SLIPS), random=draw
+            )
+        else:
+            made += await demonstrate(sample, settings)
     return made
 
 

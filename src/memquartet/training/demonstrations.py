@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 
 from memquartet.agents.answerer import Answerer
 from memquartet.agents.base import AgentSettings
@@ -13,7 +16,8 @@ from memquartet.agents.summarizer import Summarizer
 from memquartet.agents.team import Team
 from memquartet.core.messages import Message
 from memquartet.core.samples import Sample
-from memquartet.core.trajectory import Role
+from memquartet.core.trajectory import Decision, Role
+from memquartet.llm.protocols import ChatRequest, Completion
 from memquartet.memory.memory import Memory
 from memquartet.rollout.episode import run_episode
 from memquartet.systems.oracle import Knowledge, OracleModel
@@ -29,7 +33,9 @@ class Demonstration:
     output: str
 
 
-async def demonstrate(sample: Sample, settings: TrainingSettings) -> list[Demonstration]:
+async def demonstrate(
+    sample: Sample, settings: TrainingSettings, *, slips: float = 0.0, random: Random | None = None
+) -> list[Demonstration]:
     """Live through a generated sample with the team that knows what is true in it.
 
     The prompts are those that the trained model will see, to the letter.
@@ -37,6 +43,9 @@ async def demonstrate(sample: Sample, settings: TrainingSettings) -> list[Demons
     Args:
         sample: from `benchmarks.worlds`.
         settings: those of the training to come: its prompts, retrieval and budgets.
+        slips: the probability in [0, 1] that an UPDATE is carried out as an ADD, so that the old memory stays beside
+            the new one. What is demonstrated is still what is right, there and with such memories in view.
+        random: draws the slips.
 
     Raises:
         InputError: the sample carries no truth.
@@ -51,14 +60,43 @@ async def demonstrate(sample: Sample, settings: TrainingSettings) -> list[Demons
     def oracle(role: Role) -> OracleModel:
         return OracleModel(role, knowledge)
 
+    manager = _SlippingManager(knowledge, slips, random or Random(sample.sample_id))
     team = Team(
         extractor=FactExtractor(model=oracle(Role.EXTRACTOR), settings=prompted(Role.EXTRACTOR)),
-        manager=MemoryManager(model=oracle(Role.MANAGER), settings=prompted(Role.MANAGER)),
+        manager=MemoryManager(model=manager, settings=prompted(Role.MANAGER)),
         summarizer=Summarizer(model=oracle(Role.SUMMARIZER), settings=prompted(Role.SUMMARIZER)),
         answerer=Answerer(model=oracle(Role.ANSWERER), settings=prompted(Role.ANSWERER)),
     )
     memory = Memory(state_budget=settings.state_budget)
     episode = await run_episode(sample, team, memory, settings=settings.episode)
     return [
-        Demonstration(role=turn.role, messages=turn.messages, output=turn.output) for turn in episode.turns
+        Demonstration(
+            role=turn.role, messages=turn.messages, output=manager.right.get(turn.messages, turn.output)
+        )
+        for turn in episode.turns
     ]
+
+
+class _SlippingManager(OracleModel):
+    """The oracle as manager, which now and then does not see that a fact replaces a memory.
+
+    `right` has what it should have said to each prompt. Without such slips nobody would ever be shown two values
+    of one thing, and a learner would not know that the later one holds.
+    """
+
+    def __init__(self, knowledge: Knowledge, slips: float, random: Random) -> None:
+        super().__init__(Role.MANAGER, knowledge)
+        self._slips, self._random = slips, random
+        self.right: dict[Sequence[Message], str] = {}
+
+    async def complete(self, request: ChatRequest) -> Completion:
+        """Decide, and perhaps slip."""
+        told = await super().complete(request)
+        self.right[tuple(request.messages)] = told.text
+        decisions = [
+            {"fact": one["fact"], "op": Decision.ADD}
+            if one["op"] == Decision.UPDATE and self._random.random() < self._slips
+            else one
+            for one in json.loads(told.text)["decisions"]
+        ]
+        return Completion(text=json.dumps({"decisions": decisions}), model=self.name)

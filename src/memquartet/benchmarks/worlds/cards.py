@@ -3,15 +3,15 @@
 A file begins with lists (names, reactions, small talk) and goes on with a card a topic:
 
     ## pottery workshop (event)
-    said: I went to a pottery workshop {when}. | {When} I was at a pottery workshop!
-    fact: {p} went to a pottery workshop {on}.
+    said: I went to a pottery workshop {when}. >> {p} went to a pottery workshop {on}. | ...
     ask: When did {p} go to the pottery workshop?
     + made
     v: a bowl | a vase
-    said: I made {v} there.
+    said: I made {v} there. >> {p} made {v} at the pottery workshop.
     ...
 
-Alternatives stand between bars. `{p}` is the person, `{v}` the value, `{w}` a slip of the tongue, `{x}` a variety,
+Alternatives stand between bars. What is said has its fact behind it: as near to the letter as the third person and
+standing alone allow, since that can be learned for sentences that no card has. `{p}` is the person, `{v}` the value, `{w}` a slip of the tongue, `{x}` a variety,
 `{when}` and `{When}` a time as it is said, `{on}` the same for ever. A line after `+` belongs to a part: something
 more about the same event, with a fact of its own.
 """
@@ -49,12 +49,21 @@ class TopicKind(StrEnum):
     """Something that an assistant recommended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """What is said and its fact; of a reply also the other speaker's question."""
+
+    said: str
+    fact: str
+    question: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
     """One card; what a kind does not use is empty.
 
-    `changed` are said of a new value or time, `ended` are what is said when there is none any more and its fact,
-    `prompted` a question of the other speaker and the reply, `other` what is said of somebody who is not there.
+    `changed` are said of a new value or time, `ended` when there is none any more, `prompted` in reply to a
+    question of the other speaker, `other` of somebody who is not there.
     Of an item `asks` and `counts` ask for all values. `label` names an event or plan in a question, a tie's person
     in a longer one.
     """
@@ -63,13 +72,12 @@ class Topic:
     kind: TopicKind
     x: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
-    said: tuple[str, ...] = ()
-    facts: tuple[str, ...] = ()
+    said: tuple[Saying, ...] = ()
+    changed: tuple[Saying, ...] = ()
+    ended: tuple[Saying, ...] = ()
+    prompted: tuple[Saying, ...] = ()
+    other: tuple[Saying, ...] = ()
     asks: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    ended: tuple[tuple[str, str], ...] = ()
-    prompted: tuple[tuple[str, str], ...] = ()
-    other: tuple[str, ...] = ()
     counts: tuple[str, ...] = ()
     label: str = ""
     parts: tuple[Topic, ...] = ()
@@ -154,13 +162,16 @@ def _card(name: str, kind: TopicKind, body: str, parts: Sequence[Topic]) -> Topi
         kind=kind,
         x=fields.get("x", ()),
         values=fields.get("v", ()),
-        said=fields["said"],
-        facts=fields["fact"],
+        said=_sayings(fields["said"]),
+        changed=_sayings(fields.get("new", ())),
+        ended=_sayings(fields.get("end", ())),
+        prompted=tuple(
+            Saying(reply, fact, question)
+            for question, reply, fact in (text.split(PAIR) for text in fields.get("talk", ()))
+        ),
+        # Of somebody else one speaks in the third person: what is said is the fact.
+        other=tuple(Saying(text, text) for text in fields.get("other", ())),
         asks=fields["ask"],
-        changed=fields.get("new", ()),
-        ended=_pairs(fields.get("end", ())),
-        prompted=_pairs(fields.get("talk", ())),
-        other=fields.get("other", ()),
         counts=fields.get("count", ()),
         label=" ".join(fields.get("label", ())),
         parts=tuple(parts),
@@ -175,6 +186,10 @@ def _fields(body: str) -> Mapping[str, tuple[str, ...]]:
             key, _, rest = line.partition(": ")
             found[key] = (*found.get(key, ()), *(one.strip() for one in rest.split(" | ")))
     return found
+
+
+def _sayings(texts: Sequence[str]) -> tuple[Saying, ...]:
+    return tuple(Saying(said, fact) for said, fact in _pairs(texts))
 
 
 def _pairs(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:

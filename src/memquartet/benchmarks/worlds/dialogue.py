@@ -84,6 +84,8 @@ class DialogueShape:
                 raise ConfigError(f"{', '.join(group)} must be shares of at most 1 together, got {shares}")
 
 
+TRAITS, DATED = 9, 5
+"""Traits, and plans and events each, that a dialogue is about: among more few things would be said twice or change."""
 DEFAULT_DIALOGUE = DialogueShape()
 
 
@@ -119,6 +121,12 @@ class _Subject:
 
 class _Dialogue:
     def __init__(self, words: DialogueWords, shape: DialogueShape, random: Random) -> None:
+        words = replace(
+            words,
+            traits=random.sample(words.traits, min(TRAITS, len(words.traits))),
+            plans=random.sample(words.plans, min(DATED, len(words.plans))),
+            events=random.sample(words.events, min(DATED, len(words.events))),
+        )
         self._words, self._shape, self._random = words, shape, random
         self._script = Script()
         people = random.sample(words.people, 4)

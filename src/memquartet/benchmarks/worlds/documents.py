@@ -95,7 +95,6 @@ class Field:
     values: str
     says: tuple[str, ...]
     changed: tuple[str, ...]
-    fact: str
     questions: tuple[str, ...]
 
 
@@ -228,18 +227,20 @@ class _Library:
     ) -> None:
         """One line of the chunk; a document's first sentence says the name."""
         sentences: list[str] = []
+        facts: list[str] = []
         for one in said:
             full = named and not sentences
             name = subject.name if full else self._random.choice([subject.name, *subject.refs, *subject.refs])
             form = self._random.choice(one.forms)
             sentences.append(_sentence(form.format(r=name, v=one.value)))
+            # The same sentence, with the name in it, stands alone.
+            facts.append(_sentence(form.format(r=subject.name, v=one.value)))
             if self._random.random() < self._shape.filler:
                 sentences += islice(filler, 1)
         # A blank line parts the paragraphs.
         line = self._script.say("\n" + " ".join(sentences))
-        for one in said:
-            text = _sentence(one.field.fact.format(s=subject.name, v=one.value))
-            self._script.note(line, text=text, key=(subject.name, one.field.name), value=one.value)
+        for one, fact in zip(said, facts, strict=True):
+            self._script.note(line, text=fact, key=(subject.name, one.field.name), value=one.value)
 
     def _questions(self) -> list[Question]:
         found: dict[QuestionKind, list[Question]] = {kind: [] for kind in QuestionKind}

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from random import Random
 
 from memquartet.benchmarks.sessions import date_time_text
-from memquartet.benchmarks.worlds.cards import Cards, Topic, TopicKind
+from memquartet.benchmarks.worlds.cards import Cards, Saying, Topic, TopicKind
 from memquartet.benchmarks.worlds.moments import Moment, coming_moment, past_moment
 from memquartet.benchmarks.worlds.questions import QuestionKind, draw_by_share
 from memquartet.benchmarks.worlds.script import Script
@@ -195,7 +195,7 @@ class _Talk:
             number += 1
         self._script.end_chunk(head=f"[{date_time_text(self._now)}]", time=self._now)
 
-    def _turn(self, speaker: str, prompt: tuple[Subject, str] | None) -> tuple[Subject, str] | None:
+    def _turn(self, speaker: str, prompt: tuple[Subject, Saying] | None) -> tuple[Subject, Saying] | None:
         """One turn; the question that it ends with, if that is a card's: whom it asks about, and the reply."""
         random, words = self._random, self._words
         line = self._script.say(f"{USER if self._assistant else speaker}:")
@@ -216,7 +216,7 @@ class _Talk:
             return None
         return self._ask_back(speaker, empty=self._script.is_bare)
 
-    def _ask_back(self, speaker: str, *, empty: bool) -> tuple[Subject, str] | None:
+    def _ask_back(self, speaker: str, *, empty: bool) -> tuple[Subject, Saying] | None:
         """End the turn, often with a question."""
         random = self._random
         other = next(one for one in self._speakers if one != speaker)
@@ -225,9 +225,9 @@ class _Talk:
             found = [one for one in self._untold[other] if one.topic.prompted]
             if found:
                 one = random.choice(found)
-                question, reply = random.choice(one.topic.prompted)
+                reply = random.choice(one.topic.prompted)
                 self._untold[other].remove(one)
-                self._script.go_on(question.format(x=one.x))
+                self._script.go_on(reply.question.format(x=one.x))
                 return one, reply
         if draw < 0.6 or empty:
             self._script.go_on(random.choice(self._words.turns))
@@ -290,7 +290,7 @@ class _Talk:
         return waiting.pop(fitting[-1]) if fitting else None
 
     @staticmethod
-    def _first_words(one: Subject) -> Sequence[str]:
+    def _first_words(one: Subject) -> Sequence[Saying]:
         return one.topic.other if one.told_by else one.topic.said
 
     def _can_change(self, one: Subject) -> bool:
@@ -301,7 +301,7 @@ class _Talk:
     def _can_repeat(self, one: Subject) -> bool:
         return bool(self._script.current(one.key))
 
-    def _new(self, line: str, one: Subject, form: str) -> None:
+    def _new(self, line: str, one: Subject, saying: Saying) -> None:
         """Say something for the first time; of an event also some of its circumstances."""
         if one.topic.kind is TopicKind.ITEM:
             one = replace(one, item=self._fresh_item(one))
@@ -312,7 +312,7 @@ class _Talk:
             moment = past_moment(self._today, self._random)
         elif one.topic.kind is TopicKind.PLAN:
             moment = coming_moment(self._today, self._random)
-        self._tell(line, one, form, self._value(one, moment, before=""), moment)
+        self._tell(line, one, saying, self._value(one, moment, before=""), moment)
         if self._random.random() < 0.6:
             self._script.go_on(self._random.choice(self._words.feelings))
         parts = self._random.sample(one.topic.parts, len(one.topic.parts))
@@ -343,14 +343,14 @@ class _Talk:
 
     def _repeat(self, line: str, one: Subject) -> None:
         current = self._script.current(one.key)
-        forms = [form for form in self._first_words(one) if "{w}" not in form]
-        if current and forms:
-            frame = self._random.choice(self._words.repeated)
-            self._tell(line, one, frame.format(mid=_within(self._random.choice(forms))), current.value, None)
+        sayings = [saying for saying in self._first_words(one) if "{w}" not in saying.said]
+        if current and sayings:
+            saying = self._random.choice(sayings)
+            said = self._random.choice(self._words.repeated).format(mid=_within(saying.said))
+            self._tell(line, one, replace(saying, said=said), current.value, None)
 
     def _end(self, line: str, one: Subject) -> None:
-        said, fact = self._random.choice(one.topic.ended)
-        self._tell(line, one, said, "", None, fact=fact)
+        self._tell(line, one, self._random.choice(one.topic.ended), "", None)
 
     def _value(self, one: Subject, moment: Moment | None, *, before: str) -> str:
         if moment:
@@ -362,9 +362,7 @@ class _Talk:
             return one.item
         return self._random.choice([value for value in one.topic.values if value != before])
 
-    def _tell(
-        self, line: str, one: Subject, form: str, value: str, moment: Moment | None, *, fact: str = ""
-    ) -> None:
+    def _tell(self, line: str, one: Subject, saying: Saying, value: str, moment: Moment | None) -> None:
         """Add a sentence to the open turn and note what it says."""
         kind = one.topic.kind
         if kind is TopicKind.TIE:
@@ -377,13 +375,14 @@ class _Talk:
             "when": moment.said if moment else "",
             "When": _capital(moment.said) if moment else "",
         }
+        form = saying.said
         if self._assistant and self._random.random() < 0.4:
             form = self._random.choice(self._words.aside).format(mid=_within(form))
         self._script.go_on(_capital(form.format(**said)))
         true = {"p": one.person, "v": value or one.item, "x": one.x, "on": moment.on if moment else ""}
         self._script.note(
             line,
-            text=_capital((fact or self._random.choice(one.topic.facts)).format(**true)),
+            text=_capital(saying.fact.format(**true)),
             key=one.key,
             value=value,
             kind=FactKind.EPISODIC if kind in _EPISODIC else FactKind.SEMANTIC,
