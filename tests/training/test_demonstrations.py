@@ -85,7 +85,8 @@ async def test_where_the_manager_slips_the_old_value_is_shown_and_the_new_one_de
             {d.messages[-1].content.rpartition("Question: ")[2]: d for d in found if d.role is Role.ANSWERER}
             for found in (right, slipped)
         ]
-        for question in sample.questions:
+        # Where the newest value is withdrawn an older one may be left, and nothing shown tells that it does not hold.
+        for question in (question for question in sample.questions if question.answers):
             clean, crowded = (found[question.text] for found in answers)
             assert score("exact_match", crowded.output, question) == 1
             stale += len(crowded.messages[-1].content.splitlines()) > len(
