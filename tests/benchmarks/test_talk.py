@@ -122,7 +122,7 @@ async def test_one_search_finds_what_the_oracle_needs(kind: WorldKind, split: Wo
             if question.category not in (QuestionKind.MULTI_HOP, QuestionKind.AGGREGATION):
                 found.append(score(sample.metric, answer.text, question) or 0)
     assert len(found) > 60
-    assert sum(found) / len(found) >= 0.98
+    assert sum(found) / len(found) >= 0.97
 
 
 def words_of(split: WorldSplit) -> set[str]:
@@ -161,6 +161,7 @@ def test_every_card_can_be_told_and_asked(split: WorldSplit) -> None:
         dated = topic.kind in (TopicKind.EVENT, TopicKind.PLAN)
         assert bool(topic.values) != (dated or topic.kind is TopicKind.TIE)
         assert bool(topic.label) == (dated or topic.kind is TopicKind.TIE)
+        assert not topic.label or ("{p}" in topic.label) == (topic.kind is TopicKind.TIE)
         for saying in (*topic.said, *topic.changed):
             assert "{v}" in saying.fact or (dated and "{on}" in saying.fact)
             assert "{v}" in saying.said or (dated and ("{when}" in saying.said or "{When}" in saying.said))
