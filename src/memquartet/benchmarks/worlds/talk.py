@@ -279,12 +279,12 @@ class _Talk:
         if known and self._random.random() < 0.3:
             person = self._random.choice(known)
             topics = [
-                topic
+                Subject(person, topic, self._random.choice(topic.x) if topic.x else "", told_by=speaker)
                 for topic in self._words.topics
-                if topic.other and (person, topic.name) not in self._told
+                if topic.other
             ]
-            if topics:
-                return Subject(person, self._random.choice(topics), told_by=speaker)
+            if fresh := [one for one in topics if one.key not in self._told]:
+                return self._random.choice(fresh)
         waiting = self._untold[speaker]
         fitting = [number for number, one in enumerate(waiting) if one.topic.kind is not TopicKind.TOLD]
         return waiting.pop(fitting[-1]) if fitting else None
