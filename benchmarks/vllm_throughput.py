@@ -1,39 +1,40 @@
-"""Rollout of a training run against plain vLLM: output tokens a second, on the run's own validation prompts.
+"""Rollout of a training run against plain vLLM: output tokens a second.
 
-    python benchmarks/vllm_throughput.py --run runs/first --model warm [--json PATH]
+    memquartet data demonstrations 'world:conflict?n=60' 'world:friends?n=60' --prompts short --out prompts.parquet
+    python benchmarks/vllm_throughput.py plain --model warm --prompts prompts.parquet --json plain.json
+    python benchmarks/vllm_throughput.py compare --plain plain.json --run runs/first [--json PATH]
 
-Plain vLLM gets every prompt of the run's first validation at once, in one process, with the run's sampling; nothing
-waits for anything. In the run an episode's calls wait for each other (the manager reads what the extractor said), which
-no engine can help. Needs a GPU and vLLM.
+Plain vLLM gets the prompts of all four roles at once, in one process, with the run's sampling; nothing waits for
+anything. In a run the calls of an episode wait for each other (the manager reads what the extractor said), which no
+engine can help. `plain` needs a GPU and vLLM, `compare` neither.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import statistics
 import time
 from pathlib import Path
+
+from memquartet.training.demonstration_sets import read_demonstrations
 
 MAX_TOKENS = {"answerer": 48, "summarizer": 96}
 DEFAULT_MAX_TOKENS = 320
 WARM_STEPS = 2
 """Steps of the run that are not counted: kernels are compiled in them."""
 ROLES = ("extractor", "manager", "summarizer", "answerer")
-_CHAT = re.compile(r"system\n(.*?)\nuser\n(.*)\nassistant\n", re.DOTALL)
 
 
-def prompts_of(run: Path) -> list[tuple[str, list[dict[str, str]]]]:
-    """Role and messages of each call of the run's first validation."""
-    first = min((run / "validation").glob("*.jsonl"), key=lambda path: int(path.stem))
-    found = []
-    for line in first.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        if match := _CHAT.fullmatch(record["input"]):
-            messages = [{"role": "system", "content": match[1]}, {"role": "user", "content": match[2]}]
-            found.append((str(record.get("role", "")), messages))
-    return found
+def prompts_of(path: Path) -> list[tuple[str, list[dict[str, str]]]]:
+    """Role and messages of each demonstration, without what should be said."""
+    return [
+        (
+            shown.role.value,
+            [{"role": message.speaker.value, "content": message.content} for message in shown.messages],
+        )
+        for shown in read_demonstrations(path)
+    ]
 
 
 def rollout_of(run: Path) -> dict[str, float]:
@@ -55,7 +56,7 @@ def rollout_of(run: Path) -> dict[str, float]:
 
 def plain(model: Path, prompts: list[tuple[str, list[dict[str, str]]]], repeats: int) -> dict[str, float]:
     """Every prompt at once."""
-    from vllm import LLM, SamplingParams  # noqa: PLC0415 - only where a GPU is
+    from vllm import LLM, SamplingParams
 
     engine = LLM(
         str(model),
@@ -85,24 +86,26 @@ def plain(model: Path, prompts: list[tuple[str, list[dict[str, str]]]], repeats:
 
 
 def main() -> None:
-    """Print both and the ratio."""
+    """Print what was measured."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--run", type=Path, required=True, help="the folder of a training run")
-    parser.add_argument("--model", type=Path, required=True, help="the model that it began from")
+    parser.add_argument("what", choices=["plain", "compare"])
+    parser.add_argument("--model", type=Path, help="plain: the model that the run began from")
+    parser.add_argument("--prompts", type=Path, help="plain: demonstrations, of which the prompts are taken")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--copies", type=int, default=4, help="how often each prompt is drawn from")
+    parser.add_argument("--plain", type=Path, help="compare: what `plain --json` wrote")
+    parser.add_argument("--run", type=Path, help="compare: the folder of a training run")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    prompts = prompts_of(options.run) * options.copies
-    result = {
-        "plain": plain(options.model, prompts, options.repeats),
-        "rollout": rollout_of(options.run),
-    }
-    result["ratio"] = {
-        "rollout_to_plain": result["rollout"]["tokens_a_second"] / result["plain"]["tokens_a_second"]
-    }
+    if options.what == "plain":
+        result = {"plain": plain(options.model, prompts_of(options.prompts), options.repeats)}
+    else:
+        result = json.loads(options.plain.read_text(encoding="utf-8"))
+        result["rollout"] = rollout_of(options.run)
+        result["ratio"] = {
+            "rollout_to_plain": result["rollout"]["tokens_a_second"] / result["plain"]["tokens_a_second"]
+        }
     for name, values in result.items():
         print(name, {key: round(value, 3) for key, value in values.items()})
     if options.json:

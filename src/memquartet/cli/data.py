@@ -24,6 +24,7 @@ from memquartet.training.demonstration_sets import (
     digest,
     make_demonstrations,
     observed_demonstrations,
+    with_few_abstentions,
     write_demonstrations,
 )
 from memquartet.training.demonstrations import Demonstration
@@ -137,6 +138,13 @@ def build(
     help="Whether each sample draws its own chunk length, numbers of retrieved memories and number of searches.",
 )
 @click.option(
+    "--abstentions",
+    type=click.FloatRange(min=0, max=1),
+    default=1.0,
+    show_default=True,
+    help="Most that answers without information may be of all answers; the others of them are left out.",
+)
+@click.option(
     "--observed",
     metavar="FILE:CONVERSATION",
     help=f"A real conversation too, whose file says what was observed in it; it is cut in {OBSERVED_WAYS} ways.",
@@ -152,6 +160,7 @@ def demonstrations(
     prompts: str,
     max_searches: int,
     varied: bool,
+    abstentions: float,
     observed: str | None,
     seed: int,
 ) -> None:
@@ -181,6 +190,7 @@ def demonstrations(
         )
     made += seen
     Random(seed).shuffle(made)
+    made = with_few_abstentions(made, abstentions)
     write_demonstrations(made, out)
     roles = dict(Counter(shown.role.value for shown in made).most_common())
     counts = ", ".join(f"{count} {role}" for role, count in roles.items())

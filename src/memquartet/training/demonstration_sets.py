@@ -25,6 +25,7 @@ from memquartet.benchmarks.worlds.talk import DEFAULT_TALK
 from memquartet.core.messages import Message, Speaker
 from memquartet.core.trajectory import Role
 from memquartet.errors import InputError
+from memquartet.systems.oracle import UNKNOWN
 from memquartet.training.dataset import parquet_writer
 from memquartet.training.demonstrations import Demonstration, demonstrate
 from memquartet.training.settings import TrainingSettings
@@ -103,6 +104,29 @@ def observed_demonstrations(
         shown = asyncio.run(demonstrate(sample, drawn_settings(settings, draw)))
         made += [one for one in shown if one.role in (Role.EXTRACTOR, Role.ANSWERER)]
     return list(dict.fromkeys(made))
+
+
+def with_few_abstentions(demonstrations: Sequence[Demonstration], share: float) -> list[Demonstration]:
+    """The demonstrations in their order, without the last of the answers that there is no information.
+
+    A small model that sees such answers often gives them where the memories do hold what is asked for.
+
+    Args:
+        demonstrations: of all roles.
+        share: most, in [0, 1], that such answers may be of all answers that are left.
+    """
+    answers = [one for one in demonstrations if one.role is Role.ANSWERER]
+    unknown = sum(one.output == UNKNOWN for one in answers)
+    # With k of them left, k / (k + the others) is at most the share.
+    most = unknown if share >= 1 else int((len(answers) - unknown) * share / (1 - share) + 1e-9)
+    kept: list[Demonstration] = []
+    for one in demonstrations:
+        if one.role is Role.ANSWERER and one.output == UNKNOWN:
+            most -= 1
+            if most < 0:
+                continue
+        kept.append(one)
+    return kept
 
 
 def write_demonstrations(demonstrations: Sequence[Demonstration], path: Path) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from typing_extensions import override
+
 from memquartet.agents.answerer import Answerer
 from memquartet.agents.base import AgentSettings
 from memquartet.agents.extractor import FactExtractor
@@ -89,6 +91,7 @@ class _SlippingManager(OracleModel):
         self._slips, self._random = slips, random
         self.right: dict[Sequence[Message], str] = {}
 
+    @override
     async def complete(self, request: ChatRequest) -> Completion:
         """Decide, and perhaps slip."""
         told = await super().complete(request)

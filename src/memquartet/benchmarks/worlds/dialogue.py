@@ -123,9 +123,9 @@ class _Dialogue:
     def __init__(self, words: DialogueWords, shape: DialogueShape, random: Random) -> None:
         words = replace(
             words,
-            traits=random.sample(words.traits, min(TRAITS, len(words.traits))),
-            plans=random.sample(words.plans, min(DATED, len(words.plans))),
-            events=random.sample(words.events, min(DATED, len(words.events))),
+            traits=tuple(random.sample(words.traits, min(TRAITS, len(words.traits)))),
+            plans=tuple(random.sample(words.plans, min(DATED, len(words.plans)))),
+            events=tuple(random.sample(words.events, min(DATED, len(words.events)))),
         )
         self._words, self._shape, self._random = words, shape, random
         self._script = Script()
