@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from memquartet.errors import ConfigError
-from memquartet.training.launch import FUSED, note_start, plan, presets
+from memquartet.training.launch import FUSED, note_start, plan, presets, runs_beside
 
 
 def test_the_presets_that_the_pages_name_are_there_and_say_what_they_are() -> None:
@@ -69,3 +71,16 @@ def test_a_model_that_the_fused_loss_does_not_fit_is_refused(
     plan(["grpo"], [], model=str(tmp_path))
     (tmp_path / "config.json").write_text('{"tie_word_embeddings": true}', encoding="utf-8")
     plan(["grpo", "h100"], [], model=str(tmp_path))
+
+
+@pytest.mark.skipif(find_spec("psutil") is None, reason="psutil comes with the train extra")
+def test_another_run_on_the_machine_is_seen_unless_both_share_a_ray() -> None:
+    waiting = [sys.executable, "-c", "import sys; sys.stdin.read()", "verl.trainer.main_ppo"]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE) as other:
+        try:
+            assert other.pid in runs_beside(plan(["h100"], []))
+            assert runs_beside(plan(["h100"], ["ray_kwargs.ray_init.address=auto"])) == ()
+            assert runs_beside(plan(["cpu"], [])) == ()
+        finally:
+            other.kill()
+    assert other.pid not in runs_beside(plan(["h100"], []))

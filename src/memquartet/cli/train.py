@@ -100,7 +100,7 @@ def run(
     KEY=VALUE sets any key of verl's configuration or of ours (memquartet.credit=branch); it wins over presets. What
     verl prints goes to stderr. Ctrl-C ends the run; the same command goes on from its last checkpoint.
     """
-    from memquartet.training.launch import note_start, plan, start
+    from memquartet.training.launch import note_start, plan, runs_beside, start
 
     _check_given({"train": train, "val": val, "model": model}, overrides)
     # Ray's workers need not share this folder.
@@ -115,6 +115,12 @@ def run(
         screen.answer(told, launch.shell)
         return
     require("torch", "verl")
+    if beside := runs_beside(launch):
+        screen.warn(
+            f"another run is on this machine (process {beside[0]}): both would send weights through one socket, and hang"
+            " or mix them up. Let them share a Ray: `ray start --head`, then each with"
+            " ray_kwargs.ray_init.address=auto"
+        )
     note_start(launch, out)
     code = start(launch, stdout=sys.stderr.fileno())
     if code:

@@ -143,6 +143,25 @@ def _vllm() -> Mapping[str, str]:
     return {} if find_spec("flashinfer") else {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
 
 
+def runs_beside(launch: Launch) -> tuple[int, ...]:
+    """Process ids of other runs on this machine with which this one would mix up its weights.
+
+    verl 0.9.1 sends weights to vLLM through a socket in /tmp that is named by Ray's job, and each Ray counts its jobs
+    from 1. Runs that share a Ray, by `ray_kwargs.ray_init.address`, have sockets of their own, and those without vLLM
+    none.
+    """
+    shared = any("ray_init.address=" in part for part in launch.command)
+    if shared or launch.environment.get("VERL_PLATFORM") == "cpu":
+        return ()
+    import psutil
+
+    return tuple(
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if "verl.trainer.main_ppo" in (process.info["cmdline"] or ()) and process.pid != os.getpid()
+    )
+
+
 def note_start(launch: Launch, out: Path) -> None:
     """Write the command, the time and the versions of packages to the run's folder, for its report."""
     told = {
