@@ -85,7 +85,7 @@ TAUGHT: tuple[TaughtModel, ...] = (
         name="memquartet-135m",
         base="smollm2-135m",
         file="memquartet-135m.gguf",
-        sha256="134f05692bd63ecff9a44ac2d0c35e2f5f66d2af390f013d53f3359b029e0376",
+        sha256="39511f6233a16f118ecc6f2344ca13faa5191dbc9969354aa977fb82f5b3d849",
         licence="Apache-2.0",
         prompts="short",
     ),
