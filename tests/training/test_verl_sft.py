@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
@@ -21,6 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from memquartet.core.trajectory import Role
 from memquartet.errors import ConfigError, InputError
 from memquartet.training import packed_attention
+from memquartet.training.demonstration_sets import write_demonstrations
 from memquartet.training.lora import learn_through_weights
 from memquartet.training.policy import ChatTokens
 from memquartet.training.sft import SftSettings, Teacher
@@ -256,6 +259,21 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(model_folder: 
     assert not (tmp_path / "cut" / "checkpoint.pt").exists()
     with pytest.raises(ConfigError, match="holds a model already"):
         run("cut")
+
+
+def test_sigterm_ends_a_run_with_what_was_learned(model_folder: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "data.parquet", tmp_path / "out"
+    write_demonstrations(tiny_demonstrations(10, seed=1), data)
+    command = [sys.executable, "-m", "memquartet", "train", "sft", model_folder, out, "--data", data]
+    command += ["--steps", "1000000", "--lora-rank", "4", "--save-every", "0"]
+    with subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr
+        for line in run.stderr:
+            if line.startswith("step 1:"):
+                run.terminate()
+        assert run.wait(60) == 0
+    assert (out / "adapter_config.json").exists()
+    assert 0 < len(steps_of(out)) < 1_000_000
 
 
 def test_an_adapter_is_written_in_the_form_of_peft_and_can_be_taught_further(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from signal import SIGTERM, signal
+from threading import Event
 
 import click
 from typing_extensions import override
@@ -282,7 +285,7 @@ def sft_command(
 
     MODEL is a Hugging Face folder; the taught one is written to FOLDER. A model that fills no schema earns the same
     reward whatever it does, and equal rewards teach nothing. All four roles are mixed, and only outputs are learned. The
-    same command goes on with a run that was interrupted.
+    same command goes on with a run that was interrupted; SIGTERM, as schedulers send it, ends it with what was learned.
     """
     require("torch", "transformers", "peft")
     from memquartet.training.demonstration_sets import read_demonstrations
@@ -298,28 +301,41 @@ def sft_command(
         if lora_rank or adapter
         else None
     )
-    measured = run_sft(
-        model,
-        folder,
-        [shown for source in sources for shown in read_demonstrations(source)],
-        [shown for source in val for shown in read_demonstrations(source)],
-        settings=SftSettings(
-            steps=steps,
-            max_seconds=max_minutes and 60 * max_minutes,
-            batch_size=batch_size,
-            learning_rate=learning_rate or (1e-3 if lora else 3e-4),
-            max_length=max_length,
-            micro_tokens=micro_tokens or micro_tokens_here(),
-            packed=packed_here() if packed is None else packed,
-            compiled=compiled,
-            seed=seed,
-        ),
-        lora=lora,
-        intervals=Intervals(measure=measure_every, save=save_every),
-        report=screen.say,
-    )
+    with _asked_to_end() as ended:
+        measured = run_sft(
+            model,
+            folder,
+            [shown for source in sources for shown in read_demonstrations(source)],
+            [shown for source in val for shown in read_demonstrations(source)],
+            settings=SftSettings(
+                steps=steps,
+                max_seconds=max_minutes and 60 * max_minutes,
+                batch_size=batch_size,
+                learning_rate=learning_rate or (1e-3 if lora else 3e-4),
+                max_length=max_length,
+                micro_tokens=micro_tokens or micro_tokens_here(),
+                packed=packed_here() if packed is None else packed,
+                compiled=compiled,
+                seed=seed,
+            ),
+            lora=lora,
+            intervals=Intervals(measure=measure_every, save=save_every),
+            report=screen.say,
+            ended=ended,
+        )
     told = {role.value: asdict(one) for role, one in measured.items()}
     screen.answer({"model": str(folder), "held_out": told}, f"wrote {folder}")
+
+
+@contextmanager
+def _asked_to_end() -> Iterator[Callable[[], bool]]:
+    """Tells whether SIGTERM has come; within, it ends nothing by itself."""
+    asked = Event()
+    before = signal(SIGTERM, lambda _number, _frame: asked.set())
+    try:
+        yield asked.is_set
+    finally:
+        signal(SIGTERM, before)
 
 
 @command.command(

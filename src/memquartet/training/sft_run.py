@@ -81,6 +81,7 @@ def run_sft(
     lora: Lora | None = None,
     intervals: Intervals = DEFAULT_INTERVALS,
     report: Callable[[str], None] = lambda _: None,
+    ended: Callable[[], bool] = lambda: False,
 ) -> Mapping[Role, Measured]:
     """Teach a model its roles, on the GPU where there is one; a run that was interrupted goes on from its last save.
 
@@ -94,9 +95,10 @@ def run_sft(
         lora: None changes all weights.
         intervals: of measuring and saving.
         report: called with a line every now and then.
+        ended: asked after each step whether to end with the model as it is then, without a last measurement.
 
     Returns:
-        How well each role knows the held-out demonstrations in the end.
+        How well each role knows the held-out demonstrations in the end, or when it was measured last.
 
     Raises:
         ConfigError: no demonstration is short enough, or `out` holds a finished run or one with another model or
@@ -133,6 +135,9 @@ def run_sft(
     last = False
     while not last:
         run.step()
+        if ended():
+            report(f"step {teacher.step}: ended early")
+            break
         last = run.over >= 1
         if test and (last or _due(teacher.step, intervals.measure)):
             if last:
