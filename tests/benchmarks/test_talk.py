@@ -208,3 +208,14 @@ def test_a_user_asks_in_the_first_person(form: str, asked: str) -> None:
 def test_a_talk_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         TalkShape(**wrong)  # type: ignore[arg-type]  # the point of the test
+
+
+def test_what_is_told_of_somebody_who_is_not_there_stays_as_it_is() -> None:
+    # Changes and endings are worded in the first person.
+    told = 0
+    for sample in make_worlds(WorldKind.FRIENDS, 31, 40):
+        speakers = {line.partition(":")[0] for chunk in sample.chunks for line in chunk.text.splitlines()[1:]}
+        others = [fact for fact in truth_of(sample) if fact.subject and fact.subject not in speakers]
+        assert len({(fact.key, fact.value) for fact in others}) == len({fact.key for fact in others})
+        told += len(others)
+    assert told

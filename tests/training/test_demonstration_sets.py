@@ -11,13 +11,16 @@ from memquartet.benchmarks.worlds.catalog import read_world_name
 from memquartet.cli.main import cli
 from memquartet.core.trajectory import Role
 from memquartet.errors import InputError
+from memquartet.systems.oracle import UNKNOWN
 from memquartet.training.demonstration_sets import (
     digest,
     drawn_settings,
     make_demonstrations,
     read_demonstrations,
+    with_few_abstentions,
     write_demonstrations,
 )
+from memquartet.training.demonstrations import Demonstration
 from memquartet.training.settings import TrainingSettings
 
 WORLDS = [read_world_name("world:conflict?n=60"), read_world_name("world:dialogue?n=3")]
@@ -79,3 +82,21 @@ def test_the_command_counts_what_it_wrote_and_refuses_what_has_no_known_truth(tm
     refused = CliRunner().invoke(cli, ["data", "demonstrations", "locomo10.json", "--out", str(out)])
     assert refused.exit_code == 1
     assert "world:conflict" in refused.output
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 1.0])
+def test_of_the_answers_few_say_that_they_do_not_know(share: float) -> None:
+    made = make_demonstrations([read_world_name("world:friends?n=8")], SHORT, processes=1)
+
+    def unknown(demonstrations: list[Demonstration]) -> float:
+        answers = [one.output for one in demonstrations if one.role is Role.ANSWERER]
+        return answers.count(UNKNOWN) / len(answers)
+
+    before = unknown(made)
+    kept = with_few_abstentions(made, share)
+    assert before > 0.1
+    assert unknown(kept) <= max(share, 0) + 1e-9
+    assert unknown(kept) == pytest.approx(min(share, before), abs=0.05)
+    left_out = set(made) - set(kept)
+    assert all(one.output == UNKNOWN for one in left_out)
+    assert [one for one in made if one not in left_out] == kept

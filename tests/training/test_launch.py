@@ -80,6 +80,7 @@ def test_another_run_on_the_machine_is_seen_unless_both_share_a_ray() -> None:
         try:
             assert other.pid in runs_beside(plan(["h100"], []))
             assert runs_beside(plan(["h100"], ["ray_kwargs.ray_init.address=auto"])) == ()
+            assert other.pid in runs_beside(plan(["h100"], ["ray_kwargs.ray_init.address=null"]))
             assert runs_beside(plan(["cpu"], [])) == ()
         finally:
             other.kill()

@@ -28,7 +28,7 @@ from memquartet.training.lora import learn_through_weights
 from memquartet.training.policy import ChatTokens
 from memquartet.training.sft import SftSettings, Teacher
 from memquartet.training.sft_examples import IGNORED, batch_at, encode, micro_batches, role_weights
-from memquartet.training.sft_run import METRICS, Intervals, Lora, run_sft
+from memquartet.training.sft_run import METRICS, SO_FAR, Intervals, Lora, run_sft
 from memquartet.training.tiny import save_tiny_model, tiny_demonstrations
 
 pytestmark = pytest.mark.train
@@ -261,19 +261,31 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(model_folder: 
         run("cut")
 
 
-def test_sigterm_ends_a_run_with_what_was_learned(model_folder: Path, tmp_path: Path) -> None:
+def test_at_sigterm_what_was_learned_is_written_and_the_run_can_go_on(
+    model_folder: Path, tmp_path: Path
+) -> None:
     data, out = tmp_path / "data.parquet", tmp_path / "out"
     write_demonstrations(tiny_demonstrations(10, seed=1), data)
     command = [sys.executable, "-m", "memquartet", "train", "sft", model_folder, out, "--data", data]
     command += ["--steps", "1000000", "--lora-rank", "4", "--save-every", "0"]
-    with subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True) as run:
-        assert run.stderr
-        for line in run.stderr:
-            if line.startswith("step 1:"):
-                run.terminate()
-        assert run.wait(60) == 0
-    assert (out / "adapter_config.json").exists()
-    assert 0 < len(steps_of(out)) < 1_000_000
+
+    def until(begin: str) -> str:
+        with subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True) as run:
+            assert run.stderr
+            told = []
+            for line in run.stderr:
+                told.append(line)
+                if line.startswith(begin):
+                    run.terminate()
+            assert run.wait(60) == 1
+        assert (out / SO_FAR / "adapter_config.json").exists()
+        assert not (out / "adapter_config.json").exists()
+        return "".join(told)
+
+    assert "ended by SIGTERM" in until("step 1:")
+    first = len(steps_of(out))
+    assert "going on from step" in until("going on from step")
+    assert len(steps_of(out)) > first > 0
 
 
 def test_an_adapter_is_written_in_the_form_of_peft_and_can_be_taught_further(
@@ -293,6 +305,7 @@ def test_an_adapter_is_written_in_the_form_of_peft_and_can_be_taught_further(
 def test_a_full_fine_tune_is_a_model_of_its_own(model_folder: Path, tmp_path: Path) -> None:
     shown = tiny_demonstrations(10, seed=1)
     measured = run_sft(model_folder, tmp_path / "full", shown, shown, settings=SETTINGS)
+    assert measured
     assert set(measured) == set(Role)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "full")
     assert model.dtype is torch.bfloat16
@@ -310,6 +323,7 @@ def test_what_is_measured_in_the_end_is_what_was_written(
     if lora:
         model = PeftModel.from_pretrained(model, tmp_path / "out", is_trainable=True).get_base_model()
     examples = encode(AutoTokenizer.from_pretrained(tmp_path / "out"), shown, max_length=10_000)
+    assert measured
     written = Teacher(model, examples, filler=0, settings=SETTINGS).measure(examples)
     assert {role: one.exact for role, one in measured.items()} == {r: one.exact for r, one in written.items()}
     for role, one in written.items():

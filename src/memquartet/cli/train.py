@@ -285,12 +285,13 @@ def sft_command(
 
     MODEL is a Hugging Face folder; the taught one is written to FOLDER. A model that fills no schema earns the same
     reward whatever it does, and equal rewards teach nothing. All four roles are mixed, and only outputs are learned. The
-    same command goes on with a run that was interrupted; SIGTERM, as schedulers send it, ends it with what was learned.
+    same command goes on with a run that was interrupted. At SIGTERM, as schedulers send it, what was learned is written
+    to FOLDER/so_far.
     """
     require("torch", "transformers", "peft")
     from memquartet.training.demonstration_sets import read_demonstrations
     from memquartet.training.sft import SftSettings
-    from memquartet.training.sft_run import Intervals, Lora, micro_tokens_here, packed_here, run_sft
+    from memquartet.training.sft_run import SO_FAR, Intervals, Lora, micro_tokens_here, packed_here, run_sft
 
     if adapter and (lora_rank or lora_alpha):
         raise ConfigError("--adapter keeps its own rank and alpha: leave out --lora-rank and --lora-alpha")
@@ -322,6 +323,10 @@ def sft_command(
             intervals=Intervals(measure=measure_every, save=save_every),
             report=screen.say,
             ended=ended,
+        )
+    if measured is None:
+        raise click.ClickException(
+            f"ended by SIGTERM: {folder / SO_FAR} holds what was learned, and the same command goes on"
         )
     told = {role.value: asdict(one) for role, one in measured.items()}
     screen.answer({"model": str(folder), "held_out": told}, f"wrote {folder}")

@@ -38,7 +38,7 @@ CHARACTERS_A_LINE = 100
 """Of a talk's chunk."""
 FACT_TOP_K = (3, 5)
 ANSWER_TOP_K = (4, 10)
-SLIPS = (0.0, 0.0, 0.15, 0.4)
+SLIP_SHARES = (0.0, 0.0, 0.15, 0.4)
 """Shares of a sample's updates after which the old memory stays too; see `demonstrate`."""
 
 Progress = Callable[[int, int], None]
@@ -202,7 +202,7 @@ async def _live_through(
         )
         if draw:
             made += await demonstrate(
-                sample, drawn_settings(settings, draw), slips=draw.choice(SLIPS), random=draw
+                sample, drawn_settings(settings, draw), slips=draw.choice(SLIP_SHARES), random=draw
             )
         else:
             made += await demonstrate(sample, settings)

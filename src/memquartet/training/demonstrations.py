@@ -46,7 +46,8 @@ async def demonstrate(
         sample: from `benchmarks.worlds`.
         settings: those of the training to come: its prompts, retrieval and budgets.
         slips: the probability in [0, 1] that an UPDATE is carried out as an ADD, so that the old memory stays beside
-            the new one. What is demonstrated is still what is right, there and with such memories in view.
+            the new one. What is demonstrated is right by what is shown: of two values the newer, but of a value that
+            was withdrawn perhaps the one before it, where that was left.
         random: draws the slips.
 
     Raises:
@@ -73,7 +74,9 @@ async def demonstrate(
     episode = await run_episode(sample, team, memory, settings=settings.episode)
     return [
         Demonstration(
-            role=turn.role, messages=turn.messages, output=manager.right.get(turn.messages, turn.output)
+            role=turn.role,
+            messages=turn.messages,
+            output=manager.right[turn.messages] if turn.role is Role.MANAGER else turn.output,
         )
         for turn in episode.turns
     ]

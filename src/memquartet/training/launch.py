@@ -135,6 +135,7 @@ def _check_fused(model: Path) -> None:
     if reasons:
         raise ConfigError(
             f"{str(model)!r} has {reasons[0]}, which verl's fused loss does not know: add {FUSED}=false"
+            " and actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu=32768"
         )
 
 
@@ -147,11 +148,12 @@ def runs_beside(launch: Launch) -> tuple[int, ...]:
     """Process ids of other runs on this machine with which this one would mix up its weights.
 
     verl 0.9.1 sends weights to vLLM through a socket in /tmp that is named by Ray's job, and each Ray counts its jobs
-    from 1. Runs that share a Ray, by `ray_kwargs.ray_init.address`, have sockets of their own, and those without vLLM
-    none.
+    from 1. Runs that share a Ray, by `ray_kwargs.ray_init.address` or RAY_ADDRESS, have sockets of their own, and this
+    one needs none without vLLM.
     """
-    shared = any("ray_init.address=" in part for part in launch.command)
-    if shared or launch.environment.get("VERL_PLATFORM") == "cpu":
+    addresses = [part.partition("ray_init.address=")[2].strip("'\"") for part in launch.command]
+    address = next((one for one in reversed(addresses) if one), os.environ.get("RAY_ADDRESS", ""))
+    if address not in ("", "null", "local") or launch.environment.get("VERL_PLATFORM") == "cpu":
         return ()
     import psutil
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +24,8 @@ from memquartet.training.sft import DEFAULT_SFT, Measured, SftSettings, Step, Te
 from memquartet.training.sft_examples import encode, filler_of
 
 CHECKPOINT = "checkpoint.pt"
+SO_FAR = "so_far"
+"""Folder in a run's folder for the model of a run that was asked to end."""
 METRICS = "metrics-1.jsonl"
 """In the form of a run of RL, so that `memquartet train report` draws its curves."""
 REPORT_EVERY = 20
@@ -82,7 +85,7 @@ def run_sft(
     intervals: Intervals = DEFAULT_INTERVALS,
     report: Callable[[str], None] = lambda _: None,
     ended: Callable[[], bool] = lambda: False,
-) -> Mapping[Role, Measured]:
+) -> Mapping[Role, Measured] | None:
     """Teach a model its roles, on the GPU where there is one; a run that was interrupted goes on from its last save.
 
     Args:
@@ -95,10 +98,11 @@ def run_sft(
         lora: None changes all weights.
         intervals: of measuring and saving.
         report: called with a line every now and then.
-        ended: asked after each step whether to end with the model as it is then, without a last measurement.
+        ended: asked after each step whether to end early: the model as it is then is written to the folder `SO_FAR` in
+            `out`, beside a checkpoint from which the run goes on.
 
     Returns:
-        How well each role knows the held-out demonstrations in the end, or when it was measured last.
+        How well each role knows the held-out demonstrations in the end; None where it ended early.
 
     Raises:
         ConfigError: no demonstration is short enough, or `out` holds a finished run or one with another model or
@@ -135,10 +139,12 @@ def run_sft(
     last = False
     while not last:
         run.step()
-        if ended():
-            report(f"step {teacher.step}: ended early")
-            break
         last = run.over >= 1
+        if not last and ended():
+            run.save()
+            _save(model, tokenizer, out / SO_FAR)
+            report(f"ended early, after step {teacher.step}")
+            return None
         if test and (last or _due(teacher.step, intervals.measure)):
             if last:
                 _round(model)
@@ -148,6 +154,7 @@ def run_sft(
             run.save()
     _save(model, tokenizer, out)
     (out / CHECKPOINT).unlink(missing_ok=True)
+    shutil.rmtree(out / SO_FAR, ignore_errors=True)
     return measured
 
 

@@ -84,8 +84,10 @@ class DialogueShape:
                 raise ConfigError(f"{', '.join(group)} must be shares of at most 1 together, got {shares}")
 
 
-TRAITS, DATED = 9, 5
-"""Traits, and plans and events each, that a dialogue is about: among more few things would be said twice or change."""
+MAX_TRAITS = 9
+"""Traits that a dialogue is about: among more few things would be said twice or change."""
+MAX_DATED = 5
+"""Plans, and as many events."""
 DEFAULT_DIALOGUE = DialogueShape()
 
 
@@ -123,9 +125,9 @@ class _Dialogue:
     def __init__(self, words: DialogueWords, shape: DialogueShape, random: Random) -> None:
         words = replace(
             words,
-            traits=tuple(random.sample(words.traits, min(TRAITS, len(words.traits)))),
-            plans=tuple(random.sample(words.plans, min(DATED, len(words.plans)))),
-            events=tuple(random.sample(words.events, min(DATED, len(words.events)))),
+            traits=tuple(random.sample(words.traits, min(MAX_TRAITS, len(words.traits)))),
+            plans=tuple(random.sample(words.plans, min(MAX_DATED, len(words.plans)))),
+            events=tuple(random.sample(words.events, min(MAX_DATED, len(words.events)))),
         )
         self._words, self._shape, self._random = words, shape, random
         self._script = Script()

@@ -294,6 +294,9 @@ class _Talk:
         return one.topic.other if one.told_by else one.topic.said
 
     def _can_change(self, one: Subject) -> bool:
+        if one.told_by:
+            # What changes and ends is said in the first person.
+            return False
         if one.topic.kind is TopicKind.PLAN:
             return self._moments[one.key].day > self._today and bool(self._script.current(one.key))
         return one.topic.kind in (TopicKind.TRAIT, TopicKind.ITEM)
