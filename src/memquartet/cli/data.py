@@ -135,7 +135,7 @@ def build(
     "--varied/--fixed",
     default=True,
     show_default=True,
-    help="Whether each sample draws its own chunk length, numbers of retrieved memories and number of searches.",
+    help="Whether each sample draws its own chunk length, numbers of retrieved memories and of searches, and share of slips.",
 )
 @click.option(
     "--abstentions",

@@ -11,9 +11,9 @@ A file begins with lists (names, reactions, small talk) and goes on with a card 
     ...
 
 Alternatives stand between bars. What is said has its fact behind it: as near to the letter as the third person and
-standing alone allow, since that can be learned for sentences that no card has. `{p}` is the person, `{v}` the value, `{w}` a slip of the tongue, `{x}` a variety,
-`{when}` and `{When}` a time as it is said, `{on}` the same for ever. A line after `+` belongs to a part: something
-more about the same event, with a fact of its own.
+standing alone allow, since that can be learned for sentences that no card has. `{p}` is the person, `{v}` the value,
+`{w}` a slip of the tongue, `{x}` a variety, `{when}` and `{When}` a time as it is said, `{on}` the same for ever. A line
+after `+` belongs to a part: something more about the same event, with a fact of its own.
 """
 
 from __future__ import annotations
