@@ -22,6 +22,11 @@ A mistake of the model never raises out of an episode; it becomes a failed recei
 the turn. Bad input raises `InputError`, which names the file and the line.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class MemquartetError(Exception):
     """Base of every exception raised on purpose."""
@@ -81,3 +86,16 @@ class DownloadError(WorldError):
 
 class BudgetError(WorldError):
     """A run's budget is used up; what is missing can be asked in a later run."""
+
+
+@contextmanager
+def first_of_group() -> Iterator[None]:
+    """Raise the first of our errors out of a task group as it is, and not as a group."""
+    found: list[BaseException] = []
+    try:
+        yield
+    except* MemquartetError as errors:
+        found += errors.exceptions
+    # Before 3.11.4 Python made a group of what is raised within `except*`.
+    if found:
+        raise found[0]

@@ -23,7 +23,7 @@ from typing import TypeVar
 from memquartet import __version__
 from memquartet.core.samples import Question, Sample
 from memquartet.core.trajectory import Answer, Episode, Failure
-from memquartet.errors import BudgetError, ConfigError, MemquartetError
+from memquartet.errors import BudgetError, ConfigError, first_of_group
 from memquartet.evals.files import disk, read_json, write_json
 from memquartet.evals.memory_quality import check_truth
 from memquartet.evals.on_policy import OnPolicy
@@ -177,13 +177,11 @@ async def _run_system(system: MemorySystem, samples: Sequence[Sample], run: _Run
                 with disk(path):
                     append_episode(path, episode)
 
-    try:
+    with first_of_group():
         async with asyncio.TaskGroup() as group:
             for sample in samples:
                 if not _complete(lived.get(sample.sample_id), sample):
                     group.create_task(one(sample))
-    except* MemquartetError as errors:
-        raise errors.exceptions[0] from None
     return lived
 
 
@@ -214,11 +212,9 @@ async def _live(system: MemorySystem, sample: Sample, before: Episode | None, ru
         run.on_progress(system.name, "question")
         return replace(answer, seconds=spent)
 
-    try:
+    with first_of_group():
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(question)) for question in sample.questions]
-    except* MemquartetError as errors:
-        raise errors.exceptions[0] from None
     return Episode(
         sample_id=sample.sample_id,
         system=system.name,

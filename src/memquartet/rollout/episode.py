@@ -32,7 +32,7 @@ from memquartet.core.trajectory import (
     Trajectory,
     Turn,
 )
-from memquartet.errors import MemquartetError, WorldError
+from memquartet.errors import WorldError, first_of_group
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Filters, SearchMethod
 from memquartet.rollout.answering import answer_question
@@ -274,11 +274,9 @@ async def _both(first: Awaitable[T] | None, second: Awaitable[U] | None) -> tupl
     async def one(awaitable: Awaitable[V] | None) -> V | None:
         return None if awaitable is None else await awaitable
 
-    try:
+    with first_of_group():
         async with asyncio.TaskGroup() as group:
             left, right = group.create_task(one(first)), group.create_task(one(second))
-    except* MemquartetError as errors:
-        raise errors.exceptions[0] from None
     return left.result(), right.result()
 
 
