@@ -331,7 +331,7 @@ def test_the_adapter_of_the_package_is_loaded_by_peft(tmp_path: Path) -> None:
     from_gguf(files.path, tmp_path / "model")
     assert files.adapter is not None
     made = to_peft(files.adapter, tmp_path / "adapter", files.path, model=str(tmp_path / "model"))
-    assert (made.tensors, made.rank, made.alpha) == (420, 32, 64)
+    assert (made.tensors, made.rank, made.alpha) == (420, 32, 32)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
     adapted = PeftModel.from_pretrained(model, tmp_path / "adapter", is_trainable=True)
     weights = dict(adapted.named_parameters())
