@@ -21,7 +21,7 @@ from memquartet.training.demonstration_sets import digest
 from memquartet.training.demonstrations import Demonstration
 from memquartet.training.lora import learn_through_weights
 from memquartet.training.sft import DEFAULT_SFT, Measured, SftSettings, Step, Teacher
-from memquartet.training.sft_examples import encode, filler_of
+from memquartet.training.sft_examples import Example, encode, filler_of
 
 CHECKPOINT = "checkpoint.pt"
 SO_FAR = "so_far"
@@ -135,27 +135,42 @@ def run_sft(
     teacher = Teacher(_plain(model), examples, filler=filler_of(tokenizer), settings=settings)
     run = _Run(folder=out, teacher=teacher, settings=settings, identity=json.dumps(identity), report=report)
     run.resume()
-    measured: Mapping[Role, Measured] = {}
-    last = False
-    while not last:
-        run.step()
-        last = run.over >= 1
-        if not last and ended():
-            run.save()
-            _save(model, tokenizer, out / SO_FAR)
-            report(f"ended early, after step {teacher.step}")
-            return None
-        if test and (last or _due(teacher.step, intervals.measure)):
-            if last:
-                _round(model)
-            measured = teacher.measure(test)
-            run.note_measured(measured)
-        if not last and _due(teacher.step, intervals.save):
-            run.save()
+    measured = _learn(run, model, test, intervals=intervals, ended=ended)
+    if measured is None:
+        run.save()
+        _save(model, tokenizer, out / SO_FAR)
+        report(f"ended early, after step {teacher.step}")
+        return None
     _save(model, tokenizer, out)
     (out / CHECKPOINT).unlink(missing_ok=True)
     shutil.rmtree(out / SO_FAR, ignore_errors=True)
     return measured
+
+
+def _learn(
+    run: _Run,
+    model: PreTrainedModel | PeftModel,
+    test: Sequence[Example],
+    *,
+    intervals: Intervals,
+    ended: Callable[[], bool],
+) -> Mapping[Role, Measured] | None:
+    """Step until the run is over, and tell what was measured last; None where it was asked to end before."""
+    measured: Mapping[Role, Measured] = {}
+    while True:
+        run.step()
+        last = run.over >= 1
+        if not last and ended():
+            return None
+        if test and (last or _due(run.teacher.step, intervals.measure)):
+            if last:
+                _round(model)
+            measured = run.teacher.measure(test)
+            run.note_measured(measured)
+        if last:
+            return measured
+        if _due(run.teacher.step, intervals.save):
+            run.save()
 
 
 @dataclass(slots=True, kw_only=True)
