@@ -38,6 +38,20 @@ def test_a_gpu_run_does_without_flashinfer_where_it_is_missing() -> None:
     assert "VLLM_USE_FLASHINFER_SAMPLER" not in plan(["grpo", "cpu"], []).environment
 
 
+def test_the_workers_of_a_ray_that_runs_already_are_told_the_runs_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def told(*overrides: str) -> str:
+        return " ".join(plan(["grpo"], overrides, out=tmp_path).command)
+
+    passed_on = f"VERL_FILE_LOGGER_PATH:'{tmp_path / 'metrics-1.jsonl'}'"
+    assert passed_on in told("ray_kwargs.ray_init.address=auto")
+    assert "runtime_env" not in told()
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    assert passed_on in told()
+    assert "runtime_env" not in told("ray_kwargs.ray_init.address=local")
+
+
 @pytest.mark.parametrize(("names", "overrides"), [(["gpro"], []), (["grpo"], ["trainer.total_epochs"])])
 def test_a_misspelt_preset_or_override_is_refused(names: list[str], overrides: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"preset|key=value"):

@@ -21,6 +21,7 @@ from memquartet.errors import ConfigError, InputError
 from memquartet.text.chunking import ChunkSize
 from memquartet.training.dataset import Split, build_dataset, parquet_writer
 from memquartet.training.demonstration_sets import (
+    asked_demonstrations,
     digest,
     make_demonstrations,
     observed_demonstrations,
@@ -31,6 +32,7 @@ from memquartet.training.demonstrations import Demonstration
 from memquartet.training.settings import TrainingSettings
 
 OBSERVED_WAYS = 12
+ASKED_WAYS = 4
 _WORLD_SPLITS = {Split.TRAIN: "train", Split.VALIDATION: "validation"}
 
 
@@ -149,6 +151,12 @@ def build(
     metavar="FILE:CONVERSATION",
     help=f"A real conversation too, whose file says what was observed in it; it is cut in {OBSERVED_WAYS} ways.",
 )
+@click.option(
+    "--asked",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="Sentences that people asked about, too: a file in QAMR's readable form; may be given again.",
+)
 @seed_option
 @screen_options
 def demonstrations(
@@ -162,6 +170,7 @@ def demonstrations(
     varied: bool,
     abstentions: float,
     observed: str | None,
+    asked: Sequence[Path],
     seed: int,
 ) -> None:
     """Write what the four agents should say in generated worlds, for `memquartet train sft`.
@@ -170,6 +179,7 @@ def demonstrations(
     trained model will see it, and the right output. verl's own supervised trainer reads the file too.
 
     --observed adds extractions and answers of a LoCoMo conversation: its file holds observations with the turns that say them.
+    --asked adds those of sentences of encyclopedias and news, such as data/readable/dev.tsv of github.com/uwnlp/qamr.
     """
     for world in worlds:
         if not is_world_name(world):
@@ -180,6 +190,8 @@ def demonstrations(
     wanted = [read_world_name(_whole_world(world, Split(split), seed)) for world in worlds]
     settings = TrainingSettings(prompts=prompts, max_searches=max_searches)
     seen = _observed(observed, settings, seed) if observed else []
+    if asked:
+        seen += asked_demonstrations(asked, ASKED_WAYS, settings, seed=seed)
     with screen.progress() as bar:
         task = bar.add_task("Living through samples", total=None)
         made = make_demonstrations(

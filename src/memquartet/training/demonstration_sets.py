@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context
@@ -20,9 +20,11 @@ from typing import cast
 from memquartet.benchmarks.worlds.catalog import NamedWorld, make_worlds
 from memquartet.benchmarks.worlds.dialogue import DEFAULT_DIALOGUE
 from memquartet.benchmarks.worlds.observed import observed_samples
+from memquartet.benchmarks.worlds.sentences import sentence_samples
 from memquartet.benchmarks.worlds.stream import DEFAULT_STREAM
 from memquartet.benchmarks.worlds.talk import DEFAULT_TALK
 from memquartet.core.messages import Message, Speaker
+from memquartet.core.samples import Sample
 from memquartet.core.trajectory import Role
 from memquartet.errors import InputError
 from memquartet.systems.oracle import UNKNOWN
@@ -98,9 +100,35 @@ def observed_demonstrations(
     Raises:
         InputError: see `observed_samples`.
     """
+    return _read_and_answered(
+        observed_samples(path, conversation, count, seed=seed), settings, f"observed/{seed}"
+    )
+
+
+def asked_demonstrations(
+    paths: Sequence[Path], ways: int, settings: TrainingSettings, *, seed: int = 0
+) -> list[Demonstration]:
+    """Extractions and answers of sentences that people asked about; see `worlds.sentences`.
+
+    Args:
+        paths: files in QAMR's readable form.
+        ways: in how many samples each sentence stands.
+        settings: those of the training to come.
+        seed: of the mixing and of the numbers of retrieved memories.
+
+    Raises:
+        InputError: see `read_sentences`.
+    """
+    return _read_and_answered(sentence_samples(paths, ways, seed=seed), settings, f"sentences/{seed}")
+
+
+def _read_and_answered(
+    samples: Iterable[Sample], settings: TrainingSettings, name: str
+) -> list[Demonstration]:
+    """Without decisions and summaries, which real text does not say."""
     made: list[Demonstration] = []
-    for number, sample in enumerate(observed_samples(path, conversation, count, seed=seed)):
-        draw = Random(f"demonstrations/observed/{seed}/{number}")
+    for number, sample in enumerate(samples):
+        draw = Random(f"demonstrations/{name}/{number}")
         shown = asyncio.run(demonstrate(sample, drawn_settings(settings, draw)))
         made += [one for one in shown if one.role in (Role.EXTRACTOR, Role.ANSWERER)]
     return list(dict.fromkeys(made))

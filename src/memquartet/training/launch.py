@@ -116,7 +116,12 @@ def plan(
         *overrides,
     )
     extra = _CPU_ENVIRONMENT if CPU_PRESET in names else _vllm()
-    return Launch(command=command, environment={**_ENVIRONMENT, **extra, **_loggers(out)})
+    environment = {**_ENVIRONMENT, **extra, **_loggers(out)}
+    if _shared_ray(overrides):
+        # The workers of a Ray that runs already are no children of this process.
+        told = ",".join(f"{name}:{_quoted(value)}" for name, value in environment.items())
+        command = (*command, f"++ray_kwargs.ray_init.runtime_env.env_vars={{{told}}}")
+    return Launch(command=command, environment=environment)
 
 
 def _check_fused(model: Path) -> None:
@@ -151,9 +156,7 @@ def runs_beside(launch: Launch) -> tuple[int, ...]:
     from 1. Runs that share a Ray, by `ray_kwargs.ray_init.address` or RAY_ADDRESS, have sockets of their own, and this
     one needs none without vLLM.
     """
-    addresses = [part.partition("ray_init.address=")[2].strip("'\"") for part in launch.command]
-    address = next((one for one in reversed(addresses) if one), os.environ.get("RAY_ADDRESS", ""))
-    if address not in ("", "null", "local") or launch.environment.get("VERL_PLATFORM") == "cpu":
+    if _shared_ray(launch.command) or launch.environment.get("VERL_PLATFORM") == "cpu":
         return ()
     import psutil
 
@@ -191,6 +194,13 @@ def start(launch: Launch, *, timeout: float | None = None, stdout: int | None = 
     return subprocess.run(
         launch.command, env=launch.full_environment(), timeout=timeout, check=False, stdout=stdout
     ).returncode
+
+
+def _shared_ray(arguments: Sequence[str]) -> bool:
+    """Whether a run goes to a Ray that runs already, and does not start its own."""
+    addresses = [part.partition("ray_init.address=")[2].strip("'\"") for part in arguments]
+    address = next((one for one in reversed(addresses) if one), os.environ.get("RAY_ADDRESS", ""))
+    return address not in ("", "null", "local")
 
 
 def _places(out: Path | None) -> list[str]:
