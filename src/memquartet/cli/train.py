@@ -120,9 +120,9 @@ def run(
     require("torch", "verl")
     if beside := runs_beside(launch):
         screen.warn(
-            f"another run is on this machine (process {beside[0]}): both would send weights through one socket, and hang"
-            " or mix them up. Let them share a Ray: `ray start --head`, then each with"
-            " ray_kwargs.ray_init.address=auto"
+            f"another run is on this machine (process {beside[0]}): verl 0.9.1 does not keep two runs apart, neither in"
+            " one Ray (they take samples out of one queue) nor each in its own (they send weights through one socket in"
+            " /tmp). They hang or get mixed up: wait for the other one, or give each a container of its own"
         )
     note_start(launch, out)
     code = start(launch, stdout=sys.stderr.fileno())

@@ -20,6 +20,7 @@ from typing import cast
 from memquartet.benchmarks.worlds.catalog import NamedWorld, make_worlds
 from memquartet.benchmarks.worlds.dialogue import DEFAULT_DIALOGUE
 from memquartet.benchmarks.worlds.observed import observed_samples
+from memquartet.benchmarks.worlds.scenes import DEFAULT_SCENE
 from memquartet.benchmarks.worlds.sentences import sentence_samples
 from memquartet.benchmarks.worlds.stream import DEFAULT_STREAM
 from memquartet.benchmarks.worlds.talk import DEFAULT_TALK
@@ -225,6 +226,7 @@ async def _live_through(
             stream=replace(DEFAULT_STREAM, chunk_lines=lines),
             dialogue=replace(DEFAULT_DIALOGUE, lines=lines) if draw else DEFAULT_DIALOGUE,
             talk=replace(DEFAULT_TALK, characters=CHARACTERS_A_LINE * lines) if draw else DEFAULT_TALK,
+            scene=replace(DEFAULT_SCENE, lines=lines) if draw else DEFAULT_SCENE,
             fresh=world.fresh,
             first=number,
         )

@@ -150,13 +150,13 @@ def _vllm() -> Mapping[str, str]:
 
 
 def runs_beside(launch: Launch) -> tuple[int, ...]:
-    """Process ids of other runs on this machine with which this one would mix up its weights.
+    """Process ids of other runs on this machine with which this one would get mixed up.
 
     verl 0.9.1 sends weights to vLLM through a socket in /tmp that is named by Ray's job, and each Ray counts its jobs
-    from 1. Runs that share a Ray, by `ray_kwargs.ray_init.address` or RAY_ADDRESS, have sockets of their own, and this
-    one needs none without vLLM.
+    from 1; and the runs of one Ray (`ray_kwargs.ray_init.address` or RAY_ADDRESS) find their samples in one queue,
+    which it looks up by a fixed name. A run on the CPU has no vLLM, so that a Ray of its own keeps it apart.
     """
-    if _shared_ray(launch.command) or launch.environment.get("VERL_PLATFORM") == "cpu":
+    if launch.environment.get("VERL_PLATFORM") == "cpu" and not _shared_ray(launch.command):
         return ()
     import psutil
 

@@ -33,6 +33,7 @@ from memquartet.benchmarks.worlds.documents import (
     document_words,
 )
 from memquartet.benchmarks.worlds.fresh import FreshWords
+from memquartet.benchmarks.worlds.scenes import DEFAULT_SCENE, SceneShape, scene_samples
 from memquartet.benchmarks.worlds.stream import DEFAULT_STREAM, StreamShape, stream_samples
 from memquartet.benchmarks.worlds.talk import DEFAULT_TALK, TalkShape, talk_samples
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit, built_in, from_trex
@@ -53,6 +54,8 @@ class WorldKind(StrEnum):
     """Two friends chat for weeks, in long turns about many things."""
     ASSISTANT = "assistant"
     """A user asks an assistant for advice and mentions this and that."""
+    SCENES = "scenes"
+    """Two people talk as people do; each scene was written whole."""
     CLASSIFICATION = "classification"
     """Labelled examples, then new texts to label."""
     DOCUMENTS = "documents"
@@ -75,6 +78,7 @@ def make_worlds(
     stream: StreamShape = DEFAULT_STREAM,
     dialogue: DialogueShape = DEFAULT_DIALOGUE,
     talk: TalkShape = DEFAULT_TALK,
+    scene: SceneShape = DEFAULT_SCENE,
     classification: ClassificationShape = DEFAULT_CLASSIFICATION,
     documents: DocumentShape = DEFAULT_DOCUMENTS,
     chinese: ChineseShape = DEFAULT_CHINESE,
@@ -92,6 +96,7 @@ def make_worlds(
         stream: size and contents of fact streams.
         dialogue: size and contents of dialogues.
         talk: size and contents of the talks of friends, and of a user with an assistant.
+        scene: how scenes are cut.
         classification: how many labels and examples there are to learn.
         documents: how many passages there are to read, and what happens in them.
         chinese: size and contents of Chinese samples.
@@ -107,24 +112,27 @@ def make_worlds(
         match kind:
             case WorldKind.CONFLICT:
                 names = built_in(split) if data is None else from_trex(data, split)
-                return stream_samples(n, seed=seed, words=names, shape=stream, first=start)
+                made = stream_samples(n, seed=seed, words=names, shape=stream, first=start)
             case WorldKind.DIALOGUE:
                 said = dialogue_words(split)
                 said = other.dialogue(said) if other else said
-                return dialogue_samples(n, seed=seed, words=said, shape=dialogue, first=start)
+                made = dialogue_samples(n, seed=seed, words=said, shape=dialogue, first=start)
             case WorldKind.FRIENDS | WorldKind.ASSISTANT:
                 topics = other.cards(cards(split)) if other else cards(split)
                 assistant = kind is WorldKind.ASSISTANT
-                return talk_samples(n, seed=seed, words=topics, assistant=assistant, shape=talk, first=start)
+                made = talk_samples(n, seed=seed, words=topics, assistant=assistant, shape=talk, first=start)
+            case WorldKind.SCENES:
+                made = scene_samples(n, seed=seed, split=split, shape=scene, first=start)
             case WorldKind.CLASSIFICATION:
                 learned = classification_words(split)
-                return classification_samples(n, seed=seed, words=learned, shape=classification, first=start)
+                made = classification_samples(n, seed=seed, words=learned, shape=classification, first=start)
             case WorldKind.DOCUMENTS:
                 written = document_words(split)
                 written = other.documents(written) if other else written
-                return document_samples(n, seed=seed, words=written, shape=documents, first=start)
+                made = document_samples(n, seed=seed, words=written, shape=documents, first=start)
             case WorldKind.CHINESE:
-                return chinese_samples(n, seed=seed, words=chinese_words(split), shape=chinese, first=start)
+                made = chinese_samples(n, seed=seed, words=chinese_words(split), shape=chinese, first=start)
+        return made
 
     if not fresh or kind not in FRESHENED:
         return samples(first, count, None)

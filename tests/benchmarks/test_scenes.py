@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from memquartet.benchmarks.worlds.catalog import WorldKind, make_worlds
+from memquartet.benchmarks.worlds.questions import QuestionKind
+from memquartet.benchmarks.worlds.scenes import DEFAULT_SCENE, SceneShape, read_scenes, scene_samples, scenes
+from memquartet.benchmarks.worlds.truth import FactKind, answer_from, asked_by, truth_of
+from memquartet.benchmarks.worlds.vocabulary import WorldSplit
+from memquartet.core.samples import Sample
+from memquartet.core.trajectory import Decision
+from memquartet.errors import ConfigError
+
+SCENE = """
+## a boat
+boat: a canoe | a dinghy
+--- 0
+a: What on earth is that?
+b: {boat}. I launch it on {@40s}.
+fact b.project = {boat} :: {b} builds {boat}.
+event b.launch = {@40} :: {b} launches the boat on {@40}.
+a: What a lovely {@0w}.
+chat the lovely day :: {a} likes the day.
+--- 12
+b: Not on {@40s} but on {@50s}.
+event b.launch = {@50} :: {b}'s launch was moved to {@50}.
+b: And it leaks, I gave up.
+fact b.project = :: {b} gave up on {boat}.
+ask b.launch: When is {b}'s launch? | When does {b} launch the boat?
+ask b.project: What does {b} build?
+none: Who is {c}?
+"""
+
+
+def problem(text: str) -> str:
+    with pytest.raises(ValueError, match=r"scene|fact") as caught:
+        read_scenes(text)
+    return str(caught.value)
+
+
+def test_a_scene_says_what_was_said_by_whom_on_which_day() -> None:
+    (scene,) = read_scenes(SCENE)
+    assert scene.title == "a boat"
+    assert [(turn.day, turn.speaker, len(turn.facts)) for turn in scene.turns] == [
+        (0, "a", 0),
+        (0, "b", 2),
+        (0, "a", 1),
+        (12, "b", 1),
+        (12, "b", 1),
+    ]
+    assert [asked.relation for asked in scene.questions] == ["launch", "project", ""]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("she said so", "no such line"),
+        ("b: {colour} it is", "'colour'"),
+        ("ask b.age: How old is {b}?", "no fact says b.age"),
+        ("fact b.age 40", "no such line"),
+    ],
+)
+def test_a_line_that_cannot_be_meant_is_named(line: str, told: str) -> None:
+    assert told in problem(SCENE + line)
+
+
+def test_a_fact_needs_a_turn() -> None:
+    assert "before any turn" in problem("## x\n--- 0\nfact b.age = 40 :: {b} is 40.")
+
+
+@pytest.mark.parametrize("split", list(WorldSplit))
+def test_the_shipped_scenes_are_true_and_what_changes_in_them_is_asked(split: WorldSplit) -> None:
+    told = list(scene_samples(2 * len(scenes(split)), seed=1, split=split))
+    kinds = {question.category for sample in told for question in sample.questions}
+    assert kinds >= {QuestionKind.SINGLE_HOP, QuestionKind.KNOWLEDGE_UPDATE, QuestionKind.ABSTENTION}
+    for sample in told:
+        facts = truth_of(sample)
+        text = "\n".join(chunk.text for chunk in sample.chunks)
+        assert "{" not in text + "".join(fact.text for fact in facts)
+        for question in sample.questions:
+            assert answer_from(facts, asked_by(question)) == (question.answers or (None,))[0]
+        for chunk in sample.chunks:
+            keys = [f.key for f in facts if f.chunk == chunk.index and f.kind is not FactKind.UNIMPORTANT]
+            assert len(set(keys)) == len(keys)
+    assert {fact.decision for sample in told for fact in truth_of(sample)} >= set(Decision)
+
+
+def test_equal_seeds_tell_equal_scenes_and_a_scene_that_comes_again_is_another() -> None:
+    split = WorldSplit.VALIDATION
+    count = len(scenes(split))
+
+    def drawn(first: int, n: int) -> list[Sample]:
+        return list(make_worlds(WorldKind.SCENES, 5, n, split, first=first))
+
+    whole = drawn(0, 2 * count)
+    assert whole[3:] == drawn(3, 2 * count - 3)
+    assert whole[0].chunks != whole[count].chunks
+
+
+def test_no_chunk_is_longer_than_wanted() -> None:
+    (sample,) = scene_samples(1, seed=2, split=WorldSplit.VALIDATION, shape=SceneShape(lines=3))
+    assert all(len(chunk.source_ids) <= 3 for chunk in sample.chunks)
+    assert all(one.time <= two.time for one, two in pairwise(sample.chunks) if one.time and two.time)
+    with pytest.raises(ConfigError, match="needs a line"):
+        SceneShape(lines=0)
+    assert DEFAULT_SCENE.lines > 3
+
+
+def test_training_and_validation_share_no_sentence() -> None:
+    train, validation = (
+        {turn.text for scene in scenes(split) for turn in scene.turns if len(turn.text) > 30}
+        for split in WorldSplit
+    )
+    assert not train & validation
