@@ -58,6 +58,7 @@ def test_a_scene_says_what_was_said_by_whom_on_which_day() -> None:
     [
         ("she said so", "no such line"),
         ("b: {colour} it is", "'colour'"),
+        ("b: {@4x} it is", "braces"),
         ("ask b.age: How old is {b}?", "no fact says b.age"),
         ("fact b.age 40", "no such line"),
     ],
@@ -79,6 +80,7 @@ def test_the_shipped_scenes_are_true_and_what_changes_in_them_is_asked(split: Wo
         facts = truth_of(sample)
         text = "\n".join(chunk.text for chunk in sample.chunks)
         assert "{" not in text + "".join(fact.text for fact in facts)
+        assert not any(fact.text[0].islower() for fact in facts)
         for question in sample.questions:
             assert answer_from(facts, asked_by(question)) == (question.answers or (None,))[0]
         for chunk in sample.chunks:
@@ -99,9 +101,12 @@ def test_equal_seeds_tell_equal_scenes_and_a_scene_that_comes_again_is_another()
     assert whole[0].chunks != whole[count].chunks
 
 
-def test_no_chunk_is_longer_than_wanted() -> None:
-    (sample,) = scene_samples(1, seed=2, split=WorldSplit.VALIDATION, shape=SceneShape(lines=3))
-    assert all(len(chunk.source_ids) <= 3 for chunk in sample.chunks)
+def test_chunks_are_as_long_as_wanted_unless_a_turn_hangs_on_the_one_before() -> None:
+    told = list(scene_samples(9, seed=2, split=WorldSplit.VALIDATION, shape=SceneShape(lines=3)))
+    lengths = [len(chunk.source_ids) for sample in told for chunk in sample.chunks]
+    assert sum(length <= 3 for length in lengths) > 0.7 * len(lengths)
+    assert max(lengths) <= 8
+    sample = told[0]
     assert all(one.time <= two.time for one, two in pairwise(sample.chunks) if one.time and two.time)
     with pytest.raises(ConfigError, match="needs a line"):
         SceneShape(lines=0)

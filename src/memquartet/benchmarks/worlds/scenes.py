@@ -18,8 +18,8 @@ halfway, and facts come in passing. A file holds scenes of the form
     none: Where do {a} and {b} sleep in {city}?
 
 `a` and `b` speak, `{c}`, `{d}` and `{e}` are others; all get names. A line `NAME: x | y` above the first session says
-what else is drawn. `--- N` begins a session on the scene's day N; `{@N}` is a day's date, `{@Ns}` without the year,
-`{@Nw}` its weekday. Behind a turn stand its facts: `fact` and `event` with whose they are, what about, the value
+what else is drawn. `--- N` begins a session on the scene's day N; `{@N}` is a day's date (N below 0: before the scene),
+`{@Ns}` without the year, `{@Nw}` its weekday. Behind a turn stand its facts: `fact` and `event` with whose they are, what about, the value
 (none when it is over) and the perfect extraction; `chat` with what a summary keeps.
 """
 
@@ -36,18 +36,20 @@ from typing import NamedTuple
 from memquartet.benchmarks.sessions import MONTHS, WEEKDAYS, date_time_text
 from memquartet.benchmarks.worlds.cards import cards
 from memquartet.benchmarks.worlds.questions import QuestionKind, value_question
-from memquartet.benchmarks.worlds.script import Script
+from memquartet.benchmarks.worlds.script import Script, capitalized
 from memquartet.benchmarks.worlds.truth import FactKind, Key, write_date
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit, files_of
 from memquartet.core.samples import Question, Sample
 from memquartet.errors import ConfigError
+from memquartet.text.terms import content_words
 
 SPEAKERS = ("a", "b")
 PEOPLE = (*SPEAKERS, "c", "d", "e")
 _UNKNOWN = "nobody said"
 """The relation of what nobody spoke of."""
-_DAY = re.compile(r"\{@(\d+)([sw]?)\}")
+_DAY = re.compile(r"\{@(-?\d+)([sw]?)\}")
 _SLOT = re.compile(r"\{(\w+)\}")
+_FIRST = re.compile(r"(^|[.!?] )\{(\w+)\}")
 _FACT = re.compile(r"(fact|event) ([a-e])\.([\w-]+) = (.*?) ?:: (.+)")
 _CHAT = re.compile(r"chat (.+?) :: (.+)")
 _ASK = re.compile(r"ask ([a-e])\.([\w-]+): (.+)")
@@ -92,7 +94,10 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneShape:
-    """`lines` is the most lines of a chunk, `queries` the share of chunks read with a question in mind."""
+    """A chunk ends after half to all of `lines`, or later where the next turn would not be understood without the last.
+
+    `queries` is the share of chunks read with a question in mind.
+    """
 
     lines: int = 8
     queries: float = 0.15
@@ -167,7 +172,8 @@ class _Told:
         before: SceneTurn | None = None
         for turn in self._scene.turns:
             again = any(self._key(fact) in script.touched for fact in turn.facts if fact.owner)
-            if before and (turn.day != before.day or again or script.lines >= length):
+            full = script.lines >= length and not (before and _hangs_on(turn, before))
+            if before and (turn.day != before.day or again or full):
                 self._end_chunk(before)
                 length = random.randint((shape.lines + 1) // 2, shape.lines)
             self._say(turn)
@@ -187,9 +193,9 @@ class _Told:
         self._script.end_chunk(head=f"[{date_time_text(now)}]", time=now)
 
     def _say(self, turn: SceneTurn) -> None:
-        line = self._script.say(f"{self._words[turn.speaker]}: {self._filled(turn.text)}")
+        line = self._script.say(f"{self._words[turn.speaker]}: {self._sentence(turn.text)}")
         for fact in turn.facts:
-            text, value = self._filled(fact.text), self._filled(fact.value)
+            text, value = self._sentence(fact.text), self._filled(fact.value)
             if fact.kind is FactKind.UNIMPORTANT:
                 self._script.note_remark(line, text=text, gist=value)
             else:
@@ -199,7 +205,7 @@ class _Told:
         return self._words[of.owner], of.relation
 
     def _question(self, asked: SceneQuestion) -> Question:
-        text = self._filled(self._random.choice(asked.ways))
+        text = self._sentence(self._random.choice(asked.ways))
         subject, relation = self._key(asked) if asked.owner else (self._words["a"], _UNKNOWN)
         question = value_question(self._script, text=text, subject=subject, relations=(relation,))
         return replace(question, category=self._kind(question, (subject, relation)))
@@ -212,6 +218,10 @@ class _Told:
         said = self._script.current(key)
         dated = said is not None and re.search(r"\d (?:\w+ )?\d{4}$", said.value)
         return QuestionKind.TEMPORAL if dated else QuestionKind.SINGLE_HOP
+
+    def _sentence(self, text: str) -> str:
+        """Filled, with a capital wherever a sentence begins with a name that stands for something."""
+        return self._filled(_FIRST.sub(lambda found: f"{found[1]}{capitalized(self._words[found[2]])}", text))
 
     def _filled(self, text: str) -> str:
         dated = _DAY.sub(lambda found: self._day(int(found[1]), found[2]), text)
@@ -226,6 +236,12 @@ class _Told:
                 return WEEKDAYS[day.weekday()]
             case _:
                 return write_date(day)
+
+
+def _hangs_on(turn: SceneTurn, before: SceneTurn) -> bool:
+    """Whether what a turn says has words that stand in the turn before it alone: no chunk begins with such a one."""
+    own, earlier = set(content_words(turn.text)), set(content_words(before.text))
+    return any((set(content_words(fact.text)) - own) & earlier - set(SPEAKERS) for fact in turn.facts)
 
 
 def _scene(block: str) -> Scene:
@@ -275,9 +291,12 @@ def _check(scene: Scene) -> None:
     texts = [turn.text for turn in scene.turns]
     texts += [part for fact in facts for part in (fact.text, fact.value)]
     texts += [way for asked in scene.questions for way in asked.ways]
+    texts += [way for _, ways in scene.drawn for way in ways]
     for text in texts:
         if missing := set(_SLOT.findall(text)) - known:
             raise ValueError(f"scene {scene.title!r}: nothing is called {min(missing)!r} in {text!r}")
+        if set("{}") & set(_SLOT.sub("", _DAY.sub("", text))):
+            raise ValueError(f"scene {scene.title!r}: braces around no name in {text!r}")
     told = {(fact.owner, fact.relation) for fact in facts}
     for asked in scene.questions:
         if asked.owner and (asked.owner, asked.relation) not in told:

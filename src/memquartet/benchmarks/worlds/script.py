@@ -159,3 +159,8 @@ def right_decision(stored: str, new: str) -> Decision:
     if not new:
         return Decision.DELETE
     return Decision.UPDATE if stored else Decision.ADD
+
+
+def capitalized(text: str) -> str:
+    """A sentence with its first letter large and the others as they are."""
+    return text[:1].upper() + text[1:]

@@ -16,7 +16,7 @@ from memquartet.benchmarks.sessions import date_time_text
 from memquartet.benchmarks.worlds.cards import Cards, Saying, Topic, TopicKind
 from memquartet.benchmarks.worlds.moments import Moment, coming_moment, past_moment
 from memquartet.benchmarks.worlds.questions import QuestionKind, draw_by_share
-from memquartet.benchmarks.worlds.script import Script
+from memquartet.benchmarks.worlds.script import Script, capitalized
 from memquartet.benchmarks.worlds.talk_questions import THE_USER, Subject, TalkQuestions
 from memquartet.benchmarks.worlds.truth import FactKind, Key
 from memquartet.core.samples import Question, Sample
@@ -248,7 +248,7 @@ class _Talk:
     def _remark(self, line: str, speaker: str) -> None:
         said, fact, gist = self._remarks.pop()
         self._script.go_on(said)
-        self._script.note_remark(line, text=_capital(fact.format(p=speaker)), gist=gist)
+        self._script.note_remark(line, text=capitalized(fact.format(p=speaker)), gist=gist)
         self._facts_left -= 1
 
     def _important(self, line: str, speaker: str) -> None:
@@ -376,16 +376,16 @@ class _Talk:
             "w": self._slip(one, value),
             "x": one.x,
             "when": moment.said if moment else "",
-            "When": _capital(moment.said) if moment else "",
+            "When": capitalized(moment.said) if moment else "",
         }
         form = saying.said
         if self._assistant and self._random.random() < 0.4:
             form = self._random.choice(self._words.aside).format(mid=_within(form))
-        self._script.go_on(_capital(form.format(**said)))
+        self._script.go_on(capitalized(form.format(**said)))
         true = {"p": one.person, "v": value or one.item, "x": one.x, "on": moment.on if moment else ""}
         self._script.note(
             line,
-            text=_capital(saying.fact.format(**true)),
+            text=capitalized(saying.fact.format(**true)),
             key=one.key,
             value=value,
             kind=FactKind.EPISODIC if kind in _EPISODIC else FactKind.SEMANTIC,
@@ -421,10 +421,6 @@ class _Talk:
             replace(question, question_id=f"q{number}", category=kind)
             for number, (kind, question) in enumerate(drawn)
         ]
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _within(form: str) -> str:
