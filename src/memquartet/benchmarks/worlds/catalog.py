@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from random import Random
+from typing import assert_never
 from urllib.parse import parse_qsl
 
 from pydantic import TypeAdapter, ValidationError
@@ -132,6 +133,8 @@ def make_worlds(
                 made = document_samples(n, seed=seed, words=written, shape=documents, first=start)
             case WorldKind.CHINESE:
                 made = chinese_samples(n, seed=seed, words=chinese_words(split), shape=chinese, first=start)
+            case _:
+                assert_never(kind)
         return made
 
     if not fresh or kind not in FRESHENED:
