@@ -80,14 +80,14 @@ class Row:
 
 def rows(searches: int) -> dict[str, Row]:
     """Every row by name; `searches` is what those that search again may do."""
-    again = {"max_searches": searches}
+    once, again = {"max_searches": 0}, {"max_searches": searches}
     return {
-        "quartet": Row(system="quartet", settings={}),
+        "quartet": Row(system="quartet", settings=once),
         "quartet_search": Row(system="quartet", settings=again),
         "no_memory": Row(system="no_memory", settings={}),
         "full_context": Row(system="full_context", settings={}),
         "rag_bm25": Row(system="rag_bm25", settings={}),
-        "oracle": Row(system="oracle", settings={}, needs_truth=True),
+        "oracle": Row(system="oracle", settings=once, needs_truth=True),
         "oracle_search": Row(system="oracle", settings=again, needs_truth=True),
     }
 

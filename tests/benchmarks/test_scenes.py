@@ -26,7 +26,7 @@ chat the lovely day :: {a} likes the day.
 --- 12
 b: Not on {@40s} but on {@50s}.
 event b.launch = {@50} :: {b}'s launch was moved to {@50}.
-b: And it leaks, I gave up.
+b: And {boat} leaks, I gave up.
 fact b.project = :: {b} gave up on {boat}.
 ask b.launch: When is {b}'s launch? | When does {b} launch the boat?
 ask b.project: What does {b} build?
@@ -61,14 +61,29 @@ def test_a_scene_says_what_was_said_by_whom_on_which_day() -> None:
         ("b: {@4x} it is", "braces"),
         ("ask b.age: How old is {b}?", "no fact says b.age"),
         ("fact b.age 40", "no such line"),
+        ("--- soon", "no such line"),
+        ("--- 3\nb: Well.", "day 3 comes after day 12"),
+        ("fact b.age = 40 :: {b} is 39.", "does not say '40'"),
+        ("fact b.age = 40 :: {b} is 40.\nfact b.age = 41 :: {b} is 41.", "one thing twice"),
+        ("fact b.age = 40 :: {b} is 40.\nfact b.years = 40 :: {b} is 40.", "twice"),
+        ("fact b.friend = {c} :: {b}'s friend is {c}.", "nobody says 'c'"),
+        ("chat rain, wind :: {b} speaks of rain.", "a comma"),
     ],
 )
 def test_a_line_that_cannot_be_meant_is_named(line: str, told: str) -> None:
-    assert told in problem(SCENE + line)
+    *lines, launch, project, none = SCENE.strip().splitlines()
+    asked = (line,) if line.startswith("ask") else ()
+    said = () if asked else (line,)
+    assert told in problem("\n".join((*lines, *said, launch, project, none, *asked)))
+
+
+def test_what_is_drawn_is_used_and_names_only_what_was_drawn_before() -> None:
+    assert "never used" in problem(SCENE.replace("boat: a canoe", "hull: red | blue\nboat: a canoe"))
+    assert "'hull'" in problem(SCENE.replace("boat: a canoe", "boat: a {hull} canoe"))
 
 
 def test_a_fact_needs_a_turn() -> None:
-    assert "before any turn" in problem("## x\n--- 0\nfact b.age = 40 :: {b} is 40.")
+    assert "scene 'x': a fact before any turn" in problem("## x\n--- 0\nfact b.age = 40 :: {b} is 40.")
 
 
 @pytest.mark.parametrize("split", list(WorldSplit))
@@ -105,7 +120,7 @@ def test_chunks_are_as_long_as_wanted_unless_a_turn_hangs_on_the_one_before() ->
     told = list(scene_samples(9, seed=2, split=WorldSplit.VALIDATION, shape=SceneShape(lines=3)))
     lengths = [len(chunk.source_ids) for sample in told for chunk in sample.chunks]
     assert sum(length <= 3 for length in lengths) > 0.7 * len(lengths)
-    assert max(lengths) <= 8
+    assert max(lengths) <= 12
     sample = told[0]
     assert all(one.time <= two.time for one, two in pairwise(sample.chunks) if one.time and two.time)
     with pytest.raises(ConfigError, match="needs a line"):

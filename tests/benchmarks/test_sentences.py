@@ -14,6 +14,7 @@ from memquartet.training.settings import TrainingSettings
 ASKED = [
     ("Which harbour town did Ada Berg paint?", "Lund", "Lund."),
     ("Who painted a harbour town?", "Ada Berg", "the painter"),  # two answers
+    ("In which land does she live?", "the U.S.", "the U.S"),
     ("What was it?", "painting", "painting"),  # could be about anything
     ("Where does the painter Ada Berg live", "Lund", "Lund"),  # no question
 ]
@@ -40,7 +41,11 @@ def file(tmp_path: Path) -> Path:
 
 def test_answers_are_kept_that_two_people_gave_of_sentences_short_enough_to_be_facts(file: Path) -> None:
     one, two = read_sentences(file)
-    assert one.asked == (("Which harbour town did Ada Berg paint?", "Lund"), ("What was it?", "painting"))
+    assert one.asked == (
+        ("Which harbour town did Ada Berg paint?", "Lund"),
+        ("In which land does she live?", "the U.S."),
+        ("What was it?", "painting"),
+    )
     assert two.asked == (("How many sheep does the farm keep?", "40"),)
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from memquartet.agents.answerer import SEARCH_OFFER
 from memquartet.agents.team import Team
 from memquartet.core.memory import EntryId
 from memquartet.core.samples import Question
-from memquartet.core.trajectory import Answer, Episode, Search
+from memquartet.core.trajectory import Answer, Episode, Role, Search
 from memquartet.errors import ModelServerError
 from memquartet.memory.embedders import NoEmbedder
 from memquartet.memory.memory import Memory
@@ -18,13 +19,13 @@ QUESTION = Question(question_id="q", text="What does Ann's sister do for work?",
 
 
 async def asked(
-    replies: Sequence[Scripted], max_searches: int, top_k: int = 1
+    replies: Sequence[Scripted], max_searches: int | None, top_k: int = 1, prompts: str | None = None
 ) -> tuple[Answer, ScriptedModel]:
     memory = Memory(embedder=NoEmbedder())
     memory.insert("semantic", "Ann's sister is Bea.")
     memory.insert("semantic", "Bea is a nurse.")
     memory.insert("semantic", "Cy paints.")
-    model = ScriptedModel(list(replies))
+    model = ScriptedModel(list(replies), prompts=prompts)
     settings = EpisodeSettings(answer_top_k=top_k, max_searches=max_searches)
     return await Rollout(team=Team.of(model), memory=memory, settings=settings).answer(QUESTION), model
 
@@ -66,6 +67,19 @@ async def test_searches_are_part_of_a_transcript() -> None:
 async def test_one_search_is_all_there_is_by_default() -> None:
     answer, model = await asked(["search: Bea"], EpisodeSettings().max_searches)
     assert (answer.text, answer.searches, len(model.requests)) == ("search: Bea", (), 1)
+
+
+async def test_a_model_that_was_taught_to_search_may_unless_told_otherwise(tmp_path: Path) -> None:
+    answer, model = await asked(["search: Bea nurse", "nurse"], None, prompts="short")
+    assert (answer.text, len(answer.searches)) == ("nurse", 1)
+    assert SEARCH_OFFER in model.requests[0].messages[-1].content
+    told, _ = await asked(["search: Bea"], 0, prompts="short")
+    assert told.text == "search: Bea"
+    for role in Role:
+        text = "--- user ---\n${question}" if role is Role.ANSWERER else "--- user ---\n${text}"
+        (tmp_path / f"{role}.md").write_text(text, encoding="utf-8")
+    placeless, _ = await asked(["nurse"], None, prompts=str(tmp_path))
+    assert placeless.text == "nurse"
 
 
 async def test_asked_once_or_with_searches_left_over_the_first_call_has_the_same_seed() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from memquartet.agents.base import AgentSettings, Reading, Reply, Task, ask, render_prompt, shipped_prompt
+from memquartet.agents.prompt_sets import TAUGHT_SEARCHES
 from memquartet.agents.rendering import in_time_order, memory_line, within_window
 from memquartet.core.memory import Hit, MemoryState
 from memquartet.core.messages import Message
@@ -19,6 +20,8 @@ from memquartet.core.trajectory import Role, TurnStatus
 from memquartet.errors import ConfigError
 from memquartet.llm.protocols import ChatModel, Completion, Sampling
 
+SEARCHES = "${searches}"
+"""Where a prompt has it, a search can be offered and those made can be told."""
 MAX_QUERY = 200
 """Characters of a query at most."""
 SEARCHED = "Searched: "
@@ -51,6 +54,15 @@ class Answerer:
 
     model: ChatModel
     settings: AgentSettings = field(default_factory=lambda: AgentSettings(sampling=Sampling(max_tokens=64)))
+
+    @property
+    def taught_searches(self) -> int:
+        """How often it may search again where nobody says so: never, unless its model was taught with such a prompt."""
+        return TAUGHT_SEARCHES if self.model.prompts is not None and SEARCHES in self._text else 0
+
+    @property
+    def _text(self) -> str:
+        return self.settings.prompt or shipped_prompt("answerer")
 
     async def answer(
         self, question: Question, hits: Sequence[Hit], state: MemoryState, *, task: Task
@@ -137,8 +149,8 @@ class Answerer:
         *,
         may_search: bool = False,
     ) -> tuple[Message, ...]:
-        text = self.settings.prompt or shipped_prompt("answerer")
-        if may_search and "${searches}" not in text:
+        text = self._text
+        if may_search and SEARCHES not in text:
             raise ConfigError(
                 "the answerer's prompt cannot offer a search: put ${searches} before the question, or set max_searches"
                 " to 0"

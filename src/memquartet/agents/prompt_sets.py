@@ -15,6 +15,8 @@ SHORT = "short"
 """A line or two, for models that learned their roles by heart."""
 TAUGHT_CHUNK_TOKENS = 128
 """Tokens of text that a model of that kind reads at a time: it learned on short texts with few facts."""
+TAUGHT_SEARCHES = 2
+"""How often a model of that kind may search again before it answers: its demonstrations had up to so many searches."""
 
 
 def prompt_set(name: str) -> Mapping[Role, str]:

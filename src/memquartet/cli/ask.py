@@ -13,7 +13,6 @@ from memquartet.cli.options import (
     Target,
     model_option,
     screen_options,
-    searches_option,
     seed_option,
     target_options,
 )
@@ -43,13 +42,25 @@ from memquartet.rollout.episode import EpisodeSettings, Rollout
     show_default=True,
     help="How many memories a search finds.",
 )
-@searches_option
+@click.option(
+    "--max-searches",
+    type=click.IntRange(min=0),
+    help="How often the answerer may search again with a query of its own before it answers; by default as often as"
+    " the model was taught to, which most were not.",
+)
 @model_option
 @seed_option
 @target_options
 @screen_options
 def command(
-    *, target: Target, screen: Screen, question: str, top_k: int, max_searches: int, model: str, seed: int
+    *,
+    target: Target,
+    screen: Screen,
+    question: str,
+    top_k: int,
+    max_searches: int | None,
+    model: str,
+    seed: int,
 ) -> None:
     """Answer QUESTION from the memory. Nothing is written."""
     asked = Question(question_id="ask", text=question, answers=(), time=datetime.now(UTC))

@@ -14,7 +14,7 @@ from memquartet.benchmarks.named import Options, benchmark_names, load_benchmark
 from memquartet.benchmarks.registry import load_dataset
 from memquartet.benchmarks.worlds.catalog import is_world_name, read_world_name
 from memquartet.cli.command import Command
-from memquartet.cli.options import prompts_option, screen_options, searches_option, seed_option
+from memquartet.cli.options import prompts_option, screen_options, seed_option
 from memquartet.cli.screen import Screen
 from memquartet.core.samples import Sample
 from memquartet.errors import ConfigError, InputError
@@ -119,6 +119,7 @@ def build(
     examples=[
         "memquartet data demonstrations 'world:conflict?n=3000' 'world:dialogue?n=3000' --prompts short --out sft.parquet",
         "memquartet data demonstrations 'world:friends?n=3000' --observed locomo10.json:conv-26 --prompts short --out sft.parquet",
+        "memquartet data demonstrations 'world:scenes?n=3000' --asked dev.tsv --asked test.tsv --prompts short --out sft.parquet",
         "memquartet data demonstrations 'world:dialogue?n=100' --split val --prompts short --out sft-val.parquet",
     ],
 )
@@ -132,7 +133,13 @@ def build(
     help="What it is for; worlds are drawn from the words of this split.",
 )
 @prompts_option
-@searches_option
+@click.option(
+    "--max-searches",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="How often the answerer may search again with a query of its own, before it answers a question.",
+)
 @click.option(
     "--varied/--fixed",
     default=True,
@@ -155,7 +162,8 @@ def build(
     "--asked",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     multiple=True,
-    help="Sentences that people asked about, too: a file in QAMR's readable form; may be given again.",
+    help="Sentences that people asked about, too: a file in QAMR's readable form; each stands in"
+    f" {ASKED_WAYS} samples. May be given again.",
 )
 @seed_option
 @screen_options
@@ -189,9 +197,9 @@ def demonstrations(
     parquet_writer()  # what is missing is said now, and not after minutes of work
     wanted = [read_world_name(_whole_world(world, Split(split), seed)) for world in worlds]
     settings = TrainingSettings(prompts=prompts, max_searches=max_searches)
-    seen = _observed(observed, settings, seed) if observed else []
+    seen = _observed(observed, settings, varied=varied, seed=seed) if observed else []
     if asked:
-        seen += asked_demonstrations(asked, ASKED_WAYS, settings, seed=seed)
+        seen += asked_demonstrations(asked, ASKED_WAYS, settings, varied=varied, seed=seed)
     with screen.progress() as bar:
         task = bar.add_task("Living through samples", total=None)
         made = make_demonstrations(
@@ -212,11 +220,13 @@ def demonstrations(
     )
 
 
-def _observed(wish: str, settings: TrainingSettings, seed: int) -> list[Demonstration]:
+def _observed(wish: str, settings: TrainingSettings, *, varied: bool, seed: int) -> list[Demonstration]:
     file, _, conversation = wish.rpartition(":")
     if not file:
         raise ConfigError(f"--observed {wish!r}: give a file and a conversation, as in locomo10.json:conv-26")
-    return observed_demonstrations(Path(file), conversation, OBSERVED_WAYS, settings, seed=seed)
+    return observed_demonstrations(
+        Path(file), conversation, OBSERVED_WAYS, settings, varied=varied, seed=seed
+    )
 
 
 def _load(

@@ -129,17 +129,6 @@ def seed_option(command: Handler) -> Handler:
     return click.option("--seed", type=int, default=0, show_default=True, help="Fixes every draw.")(command)
 
 
-def searches_option(command: Handler) -> Handler:
-    """Add --max-searches."""
-    return click.option(
-        "--max-searches",
-        type=click.IntRange(min=0),
-        default=0,
-        show_default=True,
-        help="How often the answerer may search again with a query of its own, before it answers a question.",
-    )(command)
-
-
 def prompts_option(command: Handler) -> Handler:
     """Add --prompts."""
     return click.option(

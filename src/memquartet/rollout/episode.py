@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
+from memquartet.agents.answerer import Answerer
 from memquartet.agents.base import Reply, Task, derive_seed
 from memquartet.agents.manager import FactDecision
 from memquartet.agents.rendering import chunk_meta
@@ -49,13 +50,18 @@ class EpisodeSettings:
     """How memories are retrieved: how many for each fact and for each question, and by which method.
 
     `max_searches` is how often the answerer may search again with a query of its own, for each question; every
-    such search adds up to `answer_top_k` memories. 0 is one search, by the question.
+    such search adds up to `answer_top_k` memories. 0 is one search, by the question; None is as often as the
+    answerer's model was taught to, see `searches`.
     """
 
     fact_top_k: int = 3
     answer_top_k: int = 10
-    max_searches: int = 0
+    max_searches: int | None = None
     method: SearchMethod = SearchMethod.HYBRID
+
+    def searches(self, answerer: Answerer) -> int:
+        """How often this answerer may search again."""
+        return answerer.taught_searches if self.max_searches is None else self.max_searches
 
 
 DEFAULT_SETTINGS = EpisodeSettings()
@@ -112,7 +118,7 @@ class Rollout:
                 retrieve,
                 self.memory.state(self.scope),
                 task=work.task(),
-                max_searches=self.settings.max_searches,
+                max_searches=self.settings.searches(self.team.answerer),
             )
         except WorldError as error:
             failure = _failure(error)

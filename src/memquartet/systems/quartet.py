@@ -74,6 +74,7 @@ class Quartet:
             if steps and steps[-1].trajectory.failure:
                 break
         posing = Posing.of(sample, self.team.answerer.model)
+        searches = settings.searches(self.team.answerer)
 
         async def retrieve(query: str) -> Sequence[Hit]:
             (hits,) = await search_many(memory, [query], settings.answer_top_k, method=settings.method)
@@ -81,19 +82,19 @@ class Quartet:
 
         async def respond(question: Question, task: Task) -> Response:
             # A query is no answer: it needs its room also where the benchmark wants ten tokens.
-            room = QUERY_TOKENS if settings.max_searches else 0
+            room = QUERY_TOKENS if searches else 0
             answered = await answer_question(
                 posing.answerer(self.team.answerer, question, at_least=room),
                 question,
                 retrieve,
                 memory.state(),
                 task=task,
-                max_searches=settings.max_searches,
+                max_searches=searches,
                 posed=posing.pose(question),
             )
             # Without searches the generation itself is bounded, by the model's own tokens.
             text, raw = answered.text, answered.raw
-            if settings.max_searches:
+            if searches:
                 text, raw = posing.clamp(question, text), posing.clamp(question, raw)
             return Response(
                 text=text,

@@ -85,7 +85,13 @@ def make_demonstrations(
 
 
 def observed_demonstrations(
-    path: Path, conversation: str, count: int, settings: TrainingSettings, *, seed: int = 0
+    path: Path,
+    conversation: str,
+    count: int,
+    settings: TrainingSettings,
+    *,
+    varied: bool = True,
+    seed: int = 0,
 ) -> list[Demonstration]:
     """Extractions and answers in a real conversation whose observations are known; see `worlds.observed`.
 
@@ -96,18 +102,23 @@ def observed_demonstrations(
         conversation: its id, such as "conv-26".
         count: in how many ways it is cut into chunks.
         settings: those of the training to come.
+        varied: whether each sample draws its own numbers of retrieved memories and of searches.
         seed: of the cuts and of the numbers of retrieved memories.
 
     Raises:
         InputError: see `observed_samples`.
     """
-    return _read_and_answered(
-        observed_samples(path, conversation, count, seed=seed), settings, f"observed/{seed}"
-    )
+    samples = observed_samples(path, conversation, count, seed=seed)
+    return _read_and_answered(samples, settings, f"observed/{seed}", varied=varied)
 
 
 def asked_demonstrations(
-    paths: Sequence[Path], ways: int, settings: TrainingSettings, *, seed: int = 0
+    paths: Sequence[Path],
+    ways: int,
+    settings: TrainingSettings,
+    *,
+    varied: bool = True,
+    seed: int = 0,
 ) -> list[Demonstration]:
     """Extractions and answers of sentences that people asked about; see `worlds.sentences`.
 
@@ -115,22 +126,24 @@ def asked_demonstrations(
         paths: files in QAMR's readable form.
         ways: in how many samples each sentence stands.
         settings: those of the training to come.
+        varied: as above.
         seed: of the mixing and of the numbers of retrieved memories.
 
     Raises:
         InputError: see `read_sentences`.
     """
-    return _read_and_answered(sentence_samples(paths, ways, seed=seed), settings, f"sentences/{seed}")
+    samples = sentence_samples(paths, ways, seed=seed)
+    return _read_and_answered(samples, settings, f"sentences/{seed}", varied=varied)
 
 
 def _read_and_answered(
-    samples: Iterable[Sample], settings: TrainingSettings, name: str
+    samples: Iterable[Sample], settings: TrainingSettings, name: str, *, varied: bool
 ) -> list[Demonstration]:
     """Without decisions and summaries, which real text does not say."""
     made: list[Demonstration] = []
     for number, sample in enumerate(samples):
         draw = Random(f"demonstrations/{name}/{number}")
-        shown = asyncio.run(demonstrate(sample, drawn_settings(settings, draw)))
+        shown = asyncio.run(demonstrate(sample, drawn_settings(settings, draw) if varied else settings))
         made += [one for one in shown if one.role in (Role.EXTRACTOR, Role.ANSWERER)]
     return list(dict.fromkeys(made))
 

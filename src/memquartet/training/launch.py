@@ -100,6 +100,9 @@ def plan(
         for key, paths in (("train_files", train), ("val_files", val))
         if paths
     ]
+    extra = _CPU_ENVIRONMENT if CPU_PRESET in names else _vllm()
+    environment = {**_ENVIRONMENT, **extra, **_loggers(out)}
+    told = ",".join(f"{name}:{_quoted(value)}" for name, value in environment.items())
     path = [f"actor_rollout_ref.model.path={_quoted(model)}"] if model else []
     command = (
         sys.executable,
@@ -113,14 +116,10 @@ def plan(
         *files,
         *path,
         *_places(out),
+        # The workers of a Ray that runs already are no children of this process.
+        f"++ray_kwargs.ray_init.runtime_env.env_vars={{{told}}}",
         *overrides,
     )
-    extra = _CPU_ENVIRONMENT if CPU_PRESET in names else _vllm()
-    environment = {**_ENVIRONMENT, **extra, **_loggers(out)}
-    if _shared_ray(overrides):
-        # The workers of a Ray that runs already are no children of this process.
-        told = ",".join(f"{name}:{_quoted(value)}" for name, value in environment.items())
-        command = (*command, f"++ray_kwargs.ray_init.runtime_env.env_vars={{{told}}}")
     return Launch(command=command, environment=environment)
 
 
@@ -150,13 +149,13 @@ def _vllm() -> Mapping[str, str]:
 
 
 def runs_beside(launch: Launch) -> tuple[int, ...]:
-    """Process ids of other runs on this machine with which this one would get mixed up.
+    """Process ids of other runs on this machine with which this one would interfere.
 
     verl 0.9.1 sends weights to vLLM through a socket in /tmp that is named by Ray's job, and each Ray counts its jobs
     from 1; and the runs of one Ray (`ray_kwargs.ray_init.address` or RAY_ADDRESS) find their samples in one queue,
-    which it looks up by a fixed name. A run on the CPU has no vLLM, so that a Ray of its own keeps it apart.
+    which it looks up by a fixed name. A run on the CPU has no vLLM, and the CPU preset starts a Ray of its own.
     """
-    if launch.environment.get("VERL_PLATFORM") == "cpu" and not _shared_ray(launch.command):
+    if launch.environment.get("VERL_PLATFORM") == "cpu":
         return ()
     import psutil
 
@@ -194,13 +193,6 @@ def start(launch: Launch, *, timeout: float | None = None, stdout: int | None = 
     return subprocess.run(
         launch.command, env=launch.full_environment(), timeout=timeout, check=False, stdout=stdout
     ).returncode
-
-
-def _shared_ray(arguments: Sequence[str]) -> bool:
-    """Whether a run goes to a Ray that runs already, and does not start its own."""
-    addresses = [part.partition("ray_init.address=")[2].strip("'\"") for part in arguments]
-    address = next((one for one in reversed(addresses) if one), os.environ.get("RAY_ADDRESS", ""))
-    return address not in ("", "null", "local")
 
 
 def _places(out: Path | None) -> list[str]:

@@ -92,7 +92,7 @@ def make_worlds(
         kind: what happens in them.
         seed: samples of different seeds have nothing to do with each other.
         count: how many; there is no limit.
-        split: training and validation share no name, wording or relation.
+        split: training and validation share no name, wording or relation; of scenes, no scene and no person's name.
         data: a folder with T-REx triples for real names in fact streams; without it names are invented.
         stream: size and contents of fact streams.
         dialogue: size and contents of dialogues.

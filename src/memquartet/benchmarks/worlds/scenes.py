@@ -26,10 +26,11 @@ what else is drawn. `--- N` begins a session on the scene's day N; `{@N}` is a d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import chain
 from random import Random
 from typing import NamedTuple
 
@@ -49,6 +50,7 @@ _UNKNOWN = "nobody said"
 """The relation of what nobody spoke of."""
 _DAY = re.compile(r"\{@(-?\d+)([sw]?)\}")
 _SLOT = re.compile(r"\{(\w+)\}")
+_SESSION = re.compile(r"--- (\d{1,4})")
 _FIRST = re.compile(r"(^|[.!?] )\{(\w+)\}")
 _FACT = re.compile(r"(fact|event) ([a-e])\.([\w-]+) = (.*?) ?:: (.+)")
 _CHAT = re.compile(r"chat (.+?) :: (.+)")
@@ -94,7 +96,9 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneShape:
-    """A chunk ends after half to all of `lines`, or later where the next turn would not be understood without the last.
+    """A chunk ends after half to all of `lines`; later where the next turns would not be understood without it.
+
+    It ends before that with the session, and where a thing would be spoken of twice in it.
 
     `queries` is the share of chunks read with a question in mind.
     """
@@ -167,19 +171,16 @@ class _Told:
         self._script = Script()
 
     def sample(self, sample_id: str, shape: SceneShape) -> Sample:
-        random, script = self._random, self._script
+        random, script, turns = self._random, self._script, self._scene.turns
         length = random.randint((shape.lines + 1) // 2, shape.lines)
-        before: SceneTurn | None = None
-        for turn in self._scene.turns:
+        for number, turn in enumerate(turns):
             again = any(self._key(fact) in script.touched for fact in turn.facts if fact.owner)
-            full = script.lines >= length and not (before and _hangs_on(turn, before))
-            if before and (turn.day != before.day or again or full):
-                self._end_chunk(before)
+            full = script.lines >= length and _stands_alone(turns, number)
+            if number and (turn.day != turns[number - 1].day or again or full):
+                self._end_chunk(turns[number - 1])
                 length = random.randint((shape.lines + 1) // 2, shape.lines)
             self._say(turn)
-            before = turn
-        if before:
-            self._end_chunk(before)
+        self._end_chunk(turns[-1])
         questions = [
             replace(self._question(asked), question_id=f"q{number}")
             for number, asked in enumerate(self._scene.questions)
@@ -238,10 +239,23 @@ class _Told:
                 return write_date(day)
 
 
-def _hangs_on(turn: SceneTurn, before: SceneTurn) -> bool:
-    """Whether what a turn says has words that stand in the turn before it alone: no chunk begins with such a one."""
-    own, earlier = set(content_words(turn.text)), set(content_words(before.text))
-    return any((set(content_words(fact.text)) - own) & earlier - set(SPEAKERS) for fact in turn.facts)
+def _stands_alone(turns: Sequence[SceneTurn], start: int) -> bool:
+    """Whether a chunk may begin here: what is said from there on that day needs no turn before it to be understood."""
+    said = set(SPEAKERS)
+    for turn in turns[start:]:
+        if turn.day != turns[start].day:
+            break
+        said |= _names(turn.text)
+        if any(_names(fact.text) - said for fact in turn.facts):
+            return False
+    own, earlier = (set(content_words(turns[n].text)) for n in (start, start - 1))
+    facts = set(content_words(" ".join(fact.text for fact in turns[start].facts)))
+    return not (facts - own) & earlier - set(SPEAKERS)
+
+
+def _names(text: str) -> set[str]:
+    """What stands in braces for somebody or something."""
+    return set(_SLOT.findall(_DAY.sub("", text)))
 
 
 def _scene(block: str) -> Scene:
@@ -252,13 +266,13 @@ def _scene(block: str) -> Scene:
     day = -1
     for line in filter(None, map(str.strip, lines)):
         name, colon, rest = line.partition(": ")
-        if line.startswith("--- "):
-            day = int(line.removeprefix("--- "))
+        if found := _SESSION.fullmatch(line):
+            day = int(found[1])
         elif found := _FACT.fullmatch(line):
             kind = FactKind.SEMANTIC if found[1] == "fact" else FactKind.EPISODIC
-            _add(turns, SceneFact(found[2], found[3], found[4], found[5], kind), line)
+            _add(turns, SceneFact(found[2], found[3], found[4], found[5], kind), title)
         elif found := _CHAT.fullmatch(line):
-            _add(turns, SceneFact("", "", found[1], found[2], FactKind.UNIMPORTANT), line)
+            _add(turns, SceneFact("", "", found[1], found[2], FactKind.UNIMPORTANT), title)
         elif found := _ASK.fullmatch(line):
             questions.append(SceneQuestion(found[1], found[2], _ways(found[3])))
         elif name == "none" and colon:
@@ -274,9 +288,9 @@ def _scene(block: str) -> Scene:
     return scene
 
 
-def _add(turns: list[SceneTurn], fact: SceneFact, line: str) -> None:
+def _add(turns: list[SceneTurn], fact: SceneFact, title: str) -> None:
     if not turns:
-        raise ValueError(f"a fact before any turn: {line!r}")
+        raise ValueError(f"scene {title!r}: a fact before any turn: {fact.text!r}")
     turns[-1] = turns[-1]._replace(facts=(*turns[-1].facts, fact))
 
 
@@ -285,19 +299,65 @@ def _ways(text: str) -> tuple[str, ...]:
 
 
 def _check(scene: Scene) -> None:
-    """Refuse names that stand for nothing and questions for what nobody says."""
-    known = {*PEOPLE, *(name for name, _ in scene.drawn)}
+    """Refuse what would teach something wrong, or make no sample.
+
+    Raises:
+        ValueError: what is wrong first.
+    """
+    fault = next(chain(_faults_of_form(scene), _faults_of_truth(scene)), None)
+    if fault:
+        raise ValueError(f"scene {scene.title!r}: {fault}")
+
+
+def _faults_of_form(scene: Scene) -> Iterator[str]:
+    if not scene.turns:
+        yield "nobody speaks"
     facts = [fact for turn in scene.turns for fact in turn.facts]
     texts = [turn.text for turn in scene.turns]
     texts += [part for fact in facts for part in (fact.text, fact.value)]
     texts += [way for asked in scene.questions for way in asked.ways]
-    texts += [way for _, ways in scene.drawn for way in ways]
+    known = set(PEOPLE)
+    for name, ways in scene.drawn:
+        for text in ways:
+            yield from _faults_of_braces(text, known)
+        known.add(name)
+        if not any(f"{{{name}}}" in text for text in texts):
+            yield f"{name!r} is never used"
     for text in texts:
-        if missing := set(_SLOT.findall(text)) - known:
-            raise ValueError(f"scene {scene.title!r}: nothing is called {min(missing)!r} in {text!r}")
-        if set("{}") & set(_SLOT.sub("", _DAY.sub("", text))):
-            raise ValueError(f"scene {scene.title!r}: braces around no name in {text!r}")
+        yield from _faults_of_braces(text, known)
     told = {(fact.owner, fact.relation) for fact in facts}
     for asked in scene.questions:
         if asked.owner and (asked.owner, asked.relation) not in told:
-            raise ValueError(f"scene {scene.title!r}: no fact says {asked.owner}.{asked.relation}")
+            yield f"no fact says {asked.owner}.{asked.relation}"
+
+
+def _faults_of_braces(text: str, known: Set[str]) -> Iterator[str]:
+    if missing := _names(text) - known:
+        yield f"nothing is called {min(missing)!r} in {text!r}"
+    if set("{}") & set(_SLOT.sub("", _DAY.sub("", text))):
+        yield f"braces around no name in {text!r}"
+
+
+def _faults_of_truth(scene: Scene) -> Iterator[str]:
+    texts: set[str] = set()
+    said = set(SPEAKERS)
+    day = scene.turns[0].day
+    for turn in scene.turns:
+        if turn.day < day:
+            yield f"day {turn.day} comes after day {day}"
+        if turn.day != day:
+            said, day = set(SPEAKERS), turn.day
+        said |= _names(turn.text)
+        keys = [(fact.owner, fact.relation) for fact in turn.facts if fact.owner]
+        if len(set(keys)) < len(keys):
+            yield f"one thing twice in {turn.text!r}"
+        for fact in turn.facts:
+            if unsaid := _names(fact.text) - said:
+                yield f"that day nobody says {min(unsaid)!r} before {fact.text!r}"
+            if not fact.owner and ", " in fact.value:
+                yield f"a comma in {fact.value!r}, which parts what a summary keeps"
+            if fact.owner and fact.value not in fact.text:
+                yield f"{fact.text!r} does not say {fact.value!r}"
+            if fact.owner and fact.text in texts:
+                yield f"{fact.text!r} twice"
+            texts.add(fact.text)

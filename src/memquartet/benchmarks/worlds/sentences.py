@@ -87,8 +87,10 @@ def _read(block: Sequence[str]) -> AskedSentence | None:
     asked: dict[str, str] = {}
     for line in block[2:]:
         question = line[:_QUESTION_WIDTH].strip()
-        first, *others = [answer.strip(" .") for answer in line[_QUESTION_WIDTH:].split("\t")]
-        agreed = any(first.casefold() == other.casefold() for other in others)
+        first, *others = map(str.strip, line[_QUESTION_WIDTH:].split("\t"))
+        if first.count(".") == 1:  # the sentence's own, and no "U.S."
+            first = first.removesuffix(".")
+        agreed = any(first.casefold().strip(".") == other.casefold().strip(".") for other in others)
         if (
             agreed
             and len(first) <= MAX_ANSWER_CHARACTERS
