@@ -38,12 +38,20 @@ def test_a_gpu_run_does_without_flashinfer_where_it_is_missing() -> None:
     assert "VLLM_USE_FLASHINFER_SAMPLER" not in plan(["grpo", "cpu"], []).environment
 
 
-def test_the_workers_are_told_the_runs_environment_since_their_ray_may_run_already(tmp_path: Path) -> None:
-    launch = plan(["grpo"], ["a.b=1"], out=tmp_path)
-    (told,) = [one for one in launch.command if "runtime_env.env_vars=" in one]
-    assert f"VERL_FILE_LOGGER_PATH:'{tmp_path / 'metrics-1.jsonl'}'" in told
-    assert all(f"{name}:" in told for name in launch.environment)
-    assert launch.command[-1] == "a.b=1"
+def test_the_workers_of_a_ray_that_runs_already_are_told_the_runs_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def told(*overrides: str) -> str:
+        command = plan(["grpo"], overrides, out=tmp_path).command
+        return next((one for one in command if "runtime_env.env_vars=" in one), "")
+
+    passed_on = f"VERL_FILE_LOGGER_PATH:'{tmp_path / 'metrics-1.jsonl'}'"
+    assert passed_on in told("ray_kwargs.ray_init.address=auto")
+    assert told() == ""
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    assert passed_on in told()
+    assert passed_on in told("ray_kwargs.ray_init.address=null")
+    assert told("ray_kwargs.ray_init.address=local") == ""
 
 
 @pytest.mark.parametrize(("names", "overrides"), [(["gpro"], []), (["grpo"], ["trainer.total_epochs"])])

@@ -103,6 +103,8 @@ def plan(
     extra = _CPU_ENVIRONMENT if CPU_PRESET in names else _vllm()
     environment = {**_ENVIRONMENT, **extra, **_loggers(out)}
     told = ",".join(f"{name}:{_quoted(value)}" for name, value in environment.items())
+    # The workers of a Ray that runs already are no children of this process.
+    passed_on = [f"++ray_kwargs.ray_init.runtime_env.env_vars={{{told}}}"] if _joins_ray(overrides) else []
     path = [f"actor_rollout_ref.model.path={_quoted(model)}"] if model else []
     command = (
         sys.executable,
@@ -116,8 +118,7 @@ def plan(
         *files,
         *path,
         *_places(out),
-        # The workers of a Ray that runs already are no children of this process.
-        f"++ray_kwargs.ray_init.runtime_env.env_vars={{{told}}}",
+        *passed_on,
         *overrides,
     )
     return Launch(command=command, environment=environment)
@@ -193,6 +194,13 @@ def start(launch: Launch, *, timeout: float | None = None, stdout: int | None = 
     return subprocess.run(
         launch.command, env=launch.full_environment(), timeout=timeout, check=False, stdout=stdout
     ).returncode
+
+
+def _joins_ray(overrides: Sequence[str]) -> bool:
+    """Whether a run goes to a Ray that runs already: one that is named, or else that of RAY_ADDRESS."""
+    named = [part.partition("ray_init.address=")[2].strip("'\"") for part in overrides]
+    address = next((one for one in reversed(named) if one), "null")
+    return address != "local" and (address != "null" or bool(os.environ.get("RAY_ADDRESS")))
 
 
 def _places(out: Path | None) -> list[str]:
