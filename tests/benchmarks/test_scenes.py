@@ -6,7 +6,7 @@ import pytest
 
 from memquartet.benchmarks.worlds.catalog import WorldKind, make_worlds
 from memquartet.benchmarks.worlds.questions import QuestionKind
-from memquartet.benchmarks.worlds.scenes import DEFAULT_SCENE, SceneShape, read_scenes, scene_samples, scenes
+from memquartet.benchmarks.worlds.scenes import SceneShape, read_scenes, scene_samples, scenes
 from memquartet.benchmarks.worlds.truth import FactKind, answer_from, asked_by, truth_of
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit
 from memquartet.core.samples import Sample
@@ -82,6 +82,11 @@ def test_what_is_drawn_is_used_and_names_only_what_was_drawn_before() -> None:
     assert "'hull'" in problem(SCENE.replace("boat: a canoe", "boat: a {hull} canoe"))
 
 
+def test_text_before_the_first_scene_is_no_scene() -> None:
+    with pytest.raises(ValueError, match=r"before the first scene, .*'##a boat'"):
+        read_scenes(SCENE.replace("## a boat", "##a boat"))
+
+
 def test_a_fact_needs_a_turn() -> None:
     assert "scene 'x': a fact before any turn" in problem("## x\n--- 0\nfact b.age = 40 :: {b} is 40.")
 
@@ -125,7 +130,6 @@ def test_chunks_are_as_long_as_wanted_unless_a_turn_hangs_on_the_one_before() ->
     assert all(one.time <= two.time for one, two in pairwise(sample.chunks) if one.time and two.time)
     with pytest.raises(ConfigError, match="needs a line"):
         SceneShape(lines=0)
-    assert DEFAULT_SCENE.lines > 3
 
 
 def test_training_and_validation_share_no_sentence() -> None:

@@ -45,8 +45,8 @@ from memquartet.rollout.episode import EpisodeSettings, Rollout
 @click.option(
     "--max-searches",
     type=click.IntRange(min=0),
-    help="How often the answerer may search again with a query of its own before it answers; by default as often as"
-    " the model was taught to, which most were not.",
+    help="How often the answerer may search again with a query of its own before it answers; by default twice with a"
+    " model that was taught to (memquartet-135m), never with others.",
 )
 @model_option
 @seed_option

@@ -126,7 +126,7 @@ def asked_demonstrations(
         paths: files in QAMR's readable form.
         ways: in how many samples each sentence stands.
         settings: those of the training to come.
-        varied: as above.
+        varied: whether each sample draws its own numbers of retrieved memories and of searches.
         seed: of the mixing and of the numbers of retrieved memories.
 
     Raises:

@@ -3,7 +3,7 @@
 A generated talk says each thing in a sentence that stands alone. Here a turn answers the one before, things are named
 halfway, and facts come in passing. A file holds scenes of the form
 
-    ## a boat in the barn
+    ## two tickets
     city: Lisbon | Porto | Faro
     --- 0
     a: Did you ask for the week off?
@@ -19,8 +19,8 @@ halfway, and facts come in passing. A file holds scenes of the form
 
 `a` and `b` speak, `{c}`, `{d}` and `{e}` are others; all get names. A line `NAME: x | y` above the first session says
 what else is drawn. `--- N` begins a session on the scene's day N; `{@N}` is a day's date (N below 0: before the scene),
-`{@Ns}` without the year, `{@Nw}` its weekday. Behind a turn stand its facts: `fact` and `event` with whose they are, what about, the value
-(none when it is over) and the perfect extraction; `chat` with what a summary keeps.
+`{@Ns}` without the year, `{@Nw}` its weekday. Behind a turn stand its facts: `fact` and `event` with whose they are,
+what about, the value (none when it is over) and the perfect extraction; `chat` with what a summary keeps.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Scene:
 class SceneShape:
     """A chunk ends after half to all of `lines`; later where the next turns would not be understood without it.
 
-    It ends before that with the session, and where a thing would be spoken of twice in it.
+    It always ends with the session, and before a thing is spoken of twice in it.
 
     `queries` is the share of chunks read with a question in mind.
     """
@@ -130,7 +130,10 @@ def scenes(split: WorldSplit) -> tuple[Scene, ...]:
 
 def read_scenes(text: str) -> tuple[Scene, ...]:
     """Scenes in the form that the module describes; a line in no such form is a ValueError that names it."""
-    return tuple(_scene(block) for block in f"\n{text}".split("\n## ")[1:])
+    head, *blocks = f"\n{text}".split("\n## ")
+    if head.strip():
+        raise ValueError(f"before the first scene, which begins with '## ': {head.strip().splitlines()[0]!r}")
+    return tuple(_scene(block) for block in blocks)
 
 
 def scene_samples(
