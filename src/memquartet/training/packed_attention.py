@@ -46,6 +46,7 @@ def row_bounds(positions: torch.Tensor) -> tuple[torch.Tensor, int]:
     return bounds, int(bounds.diff().max())
 
 
+@torch.compiler.disable  # where rows begin is read off the positions, which no compiled graph can do
 def packed_attention(
     module: torch.nn.Module,
     query: torch.Tensor,

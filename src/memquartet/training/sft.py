@@ -101,7 +101,9 @@ class Teacher:
         self._weights = {role: weights.get(role, 1.0) for role in Role}
         self._body = model.base_model
         if settings.compiled:
-            self._body = torch.compile(self._body, dynamic=True)
+            # One layer is compiled, and all others share it: the whole body took minutes to compile.
+            for layer in self._body.layers:
+                layer.compile(dynamic=True)
         learned = [weight for weight in model.parameters() if weight.requires_grad]
         self._optimizer = torch.optim.AdamW(
             learned,
