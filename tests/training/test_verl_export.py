@@ -21,8 +21,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from memquartet.core.messages import Message, Speaker
 from memquartet.errors import ConfigError, InputError, StoreError
+from memquartet.llm.gguf_file import FileType
 from memquartet.training.checkpoints import from_gguf
-from memquartet.training.export import FileType, export
+from memquartet.training.export import export
 from memquartet.training.tiny import save_tiny_model
 
 pytestmark = pytest.mark.train

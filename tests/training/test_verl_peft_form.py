@@ -25,9 +25,10 @@ from tests.training.verl_gguf import save_adapter, save_base, tensors_of
 from transformers import AutoModelForCausalLM
 
 from memquartet.errors import ConfigError, InputError, StoreError
+from memquartet.llm.gguf_file import Array, FileType
 from memquartet.llm.models import files_of, pull
 from memquartet.training.checkpoints import from_gguf, merge_adapter
-from memquartet.training.export import Array, FileType, export
+from memquartet.training.export import export
 from memquartet.training.peft_form import to_peft
 
 pytestmark = pytest.mark.train

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -99,7 +100,19 @@ def test_how_a_batch_is_split_changes_neither_loss_nor_step(model_folder: Path) 
     torch.testing.assert_close(weights, others, rtol=1e-3, atol=1e-3)
 
 
-def test_packed_examples_teach_the_same_as_rows(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("default")  # torch warns of what its own compiler does
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        False,
+        pytest.param(
+            True, marks=pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with g++")
+        ),
+    ],
+)
+def test_packed_examples_teach_the_same_as_rows(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch, *, compiled: bool
+) -> None:
     def one_by_one(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *given: Any, **_: Any) -> Any:
         pieces = [part.split(given[0].diff().tolist()) for part in (query, key, value)]
         attended = [
@@ -122,7 +135,8 @@ def test_packed_examples_teach_the_same_as_rows(model_folder: Path, monkeypatch:
         return [teacher.advance().loss for _ in range(3)], teacher.measure(examples)
 
     rows, measured = taught("sdpa", SETTINGS)
-    packed, measured_packed = taught(packed_attention.NAME, replace(SETTINGS, packed=True, micro_tokens=300))
+    settings = replace(SETTINGS, packed=True, compiled=compiled, micro_tokens=300)
+    packed, measured_packed = taught(packed_attention.NAME, settings)
     assert packed == pytest.approx(rows, rel=1e-4)
     for role, one in measured.items():
         assert measured_packed[role].n == one.n

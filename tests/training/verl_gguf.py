@@ -9,7 +9,7 @@ from gguf import GGUFReader, GGUFWriter, quants
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from memquartet.training.export import Array
+from memquartet.llm.gguf_file import Array
 
 HEADS, KEY_HEADS, WIDTH = 4, 2, 16
 """Of the tiny llama: heads, heads of keys, and numbers a head."""

@@ -60,8 +60,9 @@ def export_command(*, screen: Screen, source: Path, out: Path, base: str, file_t
     from memquartet.llm.models import path_of
 
     require("torch", "transformers", "gguf", *(("verl",) if (source / "actor").is_dir() else ()))
+    from memquartet.llm.gguf_file import FileType
     from memquartet.training.checkpoints import unpacked
-    from memquartet.training.export import FileType, export
+    from memquartet.training.export import export
 
     with screen.status("exporting …"), unpacked(source) as folder:
         made = export(folder, out, path_of(base), file_type=FileType(file_type), rank=rank, report=screen.say)

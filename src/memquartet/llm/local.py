@@ -24,9 +24,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from memquartet.core.messages import Message
-from memquartet.errors import ConfigError, MissingExtraError, ModelServerError
+from memquartet.errors import (
+    ConfigError,
+    DownloadError,
+    InputError,
+    MissingExtraError,
+    ModelServerError,
+    StoreError,
+)
 from memquartet.llm import DEFAULT_MODEL
-from memquartet.llm.models import files_of
+from memquartet.llm.models import cache_dir, files_of
 from memquartet.llm.protocols import ChatRequest, Completion, JsonSchema, Sampling
 from memquartet.llm.wire import GarbageReplyError, read_completion, request_json
 from memquartet.text.tokens import default_counter
@@ -195,7 +202,8 @@ class LocalChatModel:
     def _parameters(self) -> xllamacpp.CommonParams:
         xllamacpp = _import_xllamacpp()
         params = xllamacpp.CommonParams()
-        params.model.path = str(self._path)
+        whole = self._whole()
+        params.model.path = str(whole or self._path)
         params.model_alias = {self._path.stem}
         params.n_parallel = self._parallel
         params.n_ctx = self._context * self._parallel
@@ -207,12 +215,23 @@ class LocalChatModel:
         params.api_keys = [secrets.token_hex(16)]
         params.endpoint_slots = False
         params.ui = False
-        if self._adapter is not None:
+        if self._adapter is not None and whole is None:
             adapter = xllamacpp.CommonAdapterLoraInfo()
             adapter.path = str(self._adapter)
             adapter.scale = 1.0
             params.lora_adapters = [adapter]
         return params
+
+    def _whole(self) -> Path | None:
+        """The file of model and adapter in one; None where there is no adapter, or llama.cpp has to apply it itself."""
+        if self._adapter is None:
+            return None
+        from memquartet.llm.merged import merged  # comes with the extra, as llama.cpp does
+
+        try:
+            return merged(self._path, self._adapter, cache_dir() / "merged")
+        except (InputError, StoreError, DownloadError):
+            return None  # what is damaged llama.cpp refuses, and a full disk only costs time
 
     def _closed(self) -> ModelServerError:
         return ModelServerError(f"{self._describe()}: closed before the request was answered")

@@ -205,14 +205,14 @@ def pull(name: str, *, progress: Progress = no_progress) -> Path:
     model = known(base.base if (base := taught(name)) else name)
     if model is not None:
         path = _cached(model.name, model.file)
-        with _locked(path):
+        with locked(path):
             if not _is_there(model):
                 _fetch_known(model, path, progress)
         return path
     if name.startswith("hf:"):
         parts = _hub_parts(name)
         path = _hub_path(parts)
-        with _locked(path):
+        with locked(path):
             if not path.is_file():
                 fetch_from_hub(*parts, path, progress=progress)
         return path
@@ -236,8 +236,8 @@ def _fetch_known(model: KnownModel, path: Path, progress: Progress) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the one lock of this download, across threads and processes.
+def locked(path: Path) -> Iterator[None]:
+    """Hold the one lock of this file's folder, across threads and processes.
 
     SQLite's file lock works on every platform and ends with its process, unlike a lock file.
     """

@@ -10,24 +10,17 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, quants
-from numpy.typing import DTypeLike, NDArray
+from gguf import GGUFWriter
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from typing_extensions import override
 
-from memquartet.errors import ConfigError, InputError, StoreError
+from memquartet.errors import ConfigError, InputError
+from memquartet.llm.gguf_file import Array, FileType, GgufFile, add_weight, copy_header, finish
 
-Array = NDArray[np.float32]
 ARCHITECTURE = "llama"
-Q8_BLOCK = 32
-HEADER_PARTS = 4_000_000
-"""More than the largest vocabularies need; a damaged length would have billions read."""
 
 _LAYER = re.compile(r"model\.layers\.(\d+)\.(?:self_attn|mlp)\.(\w+)_proj\.weight")
 LINEAR = {
@@ -49,13 +42,6 @@ _SINGLE = {
 _ADAPTED = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 
 
-class FileType(StrEnum):
-    """How weights are kept."""
-
-    F16 = "f16"
-    Q8_0 = "q8_0"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
     """What was written: `kind` is "adapter" or "model"; `missed` is the share of the difference (squared) left out."""
@@ -72,43 +58,6 @@ class _Factors:
 
     a: Array
     b: Array
-
-
-class GgufFile:
-    """A GGUF file, read with limits."""
-
-    def __init__(self, path: Path) -> None:
-        """Read what the file says of itself; its tensors are read when they are looked at.
-
-        Raises:
-            InputError: it is no GGUF file, or a damaged one.
-        """
-        self.path = path
-        try:
-            self.reader = _Reader(path)
-        # A damaged file fails wherever its bytes stop making sense to the reader, which has no error of its own.
-        except (OSError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
-            raise InputError(
-                f"{str(path)!r} is no GGUF file, or a damaged one ({error}): fetch or export it again"
-            ) from error
-        self.tensors = {tensor.name: tensor for tensor in self.reader.tensors}
-
-    def value(self, key: str) -> object:
-        """What the file says of this key, or None.
-
-        Raises:
-            InputError: it is no text in UTF-8.
-        """
-        field = self.reader.get_field(key)
-        try:
-            return None if field is None else field.contents()
-        except ValueError as error:
-            raise InputError(f"{str(self.path)!r} is damaged: {key} cannot be read ({error})") from error
-
-    def weight(self, name: str) -> Array:
-        """A tensor's values."""
-        tensor = self.tensors[name]
-        return quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
 
 
 class Base(GgufFile):
@@ -170,26 +119,6 @@ class Base(GgufFile):
         if not isinstance(heads, int) or heads < 1 or rows % (2 * heads):
             raise InputError(f"{str(self.path)!r} does not go with it: {rows} rows of {name}, {heads} heads")
         return heads
-
-
-class _Reader(GGUFReader):
-    """gguf's reader, which takes what lies behind the end of a file for nothing, as often as a damaged length asks."""
-
-    _parts = 0
-
-    @override
-    def _get(
-        self,
-        offset: int,
-        dtype: DTypeLike,
-        count: int = 1,
-        override_order: Literal["I", "S", "<"] | None = None,
-    ) -> NDArray[Any]:
-        found = super()._get(offset, dtype, count, override_order)
-        self._parts += 1
-        if len(found) < count or self._parts > HEADER_PARTS:
-            raise ValueError("a length in it is wrong, or its end is missing")
-        return found
 
 
 def export(
@@ -323,9 +252,9 @@ def _write_adapter(
     writer.add_float32("adapter.lora.alpha", alpha)
     for tensor, pair in factors.items():
         base.check(tensor, (pair.b.shape[0], pair.a.shape[1]))
-        _add(writer, f"{tensor}.lora_a", pair.a, file_type)
-        _add(writer, f"{tensor}.lora_b", pair.b, file_type)
-    _finish(writer, out)
+        add_weight(writer, f"{tensor}.lora_a", pair.a, file_type)
+        add_weight(writer, f"{tensor}.lora_b", pair.b, file_type)
+    finish(writer, out)
     return Exported(kind="adapter", tensors=2 * len(factors), bytes=out.stat().st_size, missed=missed)
 
 
@@ -333,45 +262,12 @@ def _write_model(
     out: Path, base: Base, weights: Mapping[str, Array], *, file_type: FileType, name: str
 ) -> Exported:
     writer = GGUFWriter(None, ARCHITECTURE)
-    for key, field in base.reader.fields.items():
-        if key.startswith("GGUF.") or key in ("general.architecture", "general.name", "general.file_type"):
-            continue
-        inner = field.types[-1] if len(field.types) > 1 else None
-        writer.add_key_value(key, field.contents(), field.types[0], inner)
+    copy_header(writer, base)
     writer.add_name(name)
     for tensor, weight in weights.items():
-        _add(writer, tensor, weight, file_type)
-    _finish(writer, out)
+        add_weight(writer, tensor, weight, file_type)
+    finish(writer, out)
     return Exported(kind="model", tensors=len(weights), bytes=out.stat().st_size)
-
-
-def _finish(writer: GGUFWriter, out: Path) -> None:
-    """Write to a file that appears only when it is complete: llama.cpp would take half an adapter for a whole one."""
-    partial = out.with_name(f"{out.name}.partial")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        writer.write_header_to_file(partial)
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        partial.replace(out)
-    except OSError as error:
-        writer.close()
-        partial.unlink(missing_ok=True)
-        raise StoreError(
-            f"{str(out)!r} cannot be written: {error.strerror or error}; free space or choose another folder"
-        ) from error
-
-
-def _add(writer: GGUFWriter, name: str, weight: Array, file_type: FileType) -> None:
-    """One tensor; vectors stay in 32 bits, and rows that Q8_0's blocks do not divide in 16."""
-    if weight.ndim == 1:
-        writer.add_tensor(name, np.ascontiguousarray(weight, np.float32))
-    elif file_type is FileType.F16 or weight.shape[-1] % Q8_BLOCK:
-        writer.add_tensor(name, np.ascontiguousarray(weight, np.float16))
-    else:
-        kind = GGMLQuantizationType.Q8_0
-        writer.add_tensor(name, quants.quantize(np.ascontiguousarray(weight), kind), raw_dtype=kind)
 
 
 def _gguf_name(key: str) -> str:

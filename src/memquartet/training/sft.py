@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from memquartet.core.trajectory import Role
 from memquartet.training.demonstrations import Demonstration
@@ -101,9 +102,10 @@ class Teacher:
         self._weights = {role: weights.get(role, 1.0) for role in Role}
         self._body = model.base_model
         if settings.compiled:
-            # One layer is compiled, and all others share it: the whole body took minutes to compile.
-            for layer in self._body.layers:
-                layer.compile(dynamic=True)
+            # All layers share the code of the first: the whole model at once took minutes to compile.
+            for module in model.modules():
+                if isinstance(module, GradientCheckpointingLayer):  # transformers' class of what is repeated
+                    module.compile(dynamic=True)
         learned = [weight for weight in model.parameters() if weight.requires_grad]
         self._optimizer = torch.optim.AdamW(
             learned,
