@@ -85,7 +85,7 @@ TAUGHT: tuple[TaughtModel, ...] = (
         name="memquartet-135m",
         base="smollm2-135m",
         file="memquartet-135m.gguf",
-        sha256="39511f6233a16f118ecc6f2344ca13faa5191dbc9969354aa977fb82f5b3d849",
+        sha256="326f9c1f8ca6378b0946b4a19e380a09bb344adcf5844517788c7609840b3789",
         licence="Apache-2.0",
         prompts="short",
     ),
