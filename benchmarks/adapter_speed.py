@@ -70,9 +70,9 @@ async def measure(calls: int, passes: int) -> dict[str, object]:
     one = LocalChatModel()
     one.load()
     two = LocalChatModel()
-    joined, merged.merged = merged.merged, not_merged
+    joined, merged.merged_file = merged.merged_file, not_merged
     two.load()
-    merged.merged = joined
+    merged.merged_file = joined
     listener = Listener(one)
     for name in WORLDS:
         for sample in named_world(name):

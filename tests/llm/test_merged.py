@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +15,10 @@ from gguf import GGMLQuantizationType, GGUFWriter, quants
 
 from memquartet.core.messages import Message, Speaker
 from memquartet.errors import InputError, StoreError
-from memquartet.llm import merged
+from memquartet.llm import merged, models
 from memquartet.llm.gguf_file import Array, GgufFile
 from memquartet.llm.local import LocalChatModel
+from memquartet.llm.merged import merged_file
 from memquartet.llm.protocols import ChatRequest
 
 RANK, ALPHA, ROWS, COLUMNS = 4, 8.0, 64, 32
@@ -55,17 +58,22 @@ def base(tmp_path: Path) -> Path:
 
 
 def adapter(
-    path: Path, a: Array = A, b: Array = B, name: str = "blk.0.ffn_up.weight", alpha: float = ALPHA
+    path: Path,
+    a: Array = A,
+    b: Array = B,
+    name: str = "blk.0.ffn_up.weight",
+    alpha: float = ALPHA,
+    kind: str = "lora",
 ) -> Path:
-    halves = {f"{name}.lora_a": a, f"{name}.lora_b": b}
-    return written(path, halves, general__type="adapter", adapter__type="lora", adapter__lora__alpha=alpha)
+    halves = {f"{name}.lora_a": np.ascontiguousarray(a), f"{name}.lora_b": np.ascontiguousarray(b)}
+    return written(path, halves, general__type="adapter", adapter__type=kind, adapter__lora__alpha=alpha)
 
 
 @pytest.mark.parametrize(("alpha", "factor"), [(ALPHA, ALPHA / RANK), (0.0, 1.0)])
 def test_what_the_adapter_changes_is_added_and_all_else_is_as_in_the_base(
     base: Path, tmp_path: Path, alpha: float, factor: float
 ) -> None:
-    path = merged.merged(base, adapter(tmp_path / "mine.gguf", alpha=alpha), tmp_path / "merged")
+    path = merged_file(base, adapter(tmp_path / "mine.gguf", alpha=alpha), tmp_path / "merged")
     assert path is not None
     beneath, found = GgufFile(base), GgufFile(path)
     changed = beneath.weight("blk.0.ffn_up.weight") + factor * (B @ A)
@@ -79,68 +87,96 @@ def test_what_the_adapter_changes_is_added_and_all_else_is_as_in_the_base(
     assert found.value("tokenizer.ggml.model") == "gpt2"
 
 
-def test_it_is_made_once_and_anew_for_another_adapter_of_that_name(base: Path, tmp_path: Path) -> None:
-    mine, folder = tmp_path / "mine.gguf", tmp_path / "merged"
-    other = merged.merged(base, adapter(tmp_path / "other.gguf"), folder)
-    first = merged.merged(base, adapter(mine), folder)
+def test_it_is_made_once_and_the_folder_stays_small(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merged, "KEPT", 2)
+    folder = tmp_path / "merged"
+    given = [adapter(tmp_path / f"{number}.gguf", b=number * B) for number in (1, 2, 3)]
+    first, second = (merged_file(base, one, folder) for one in given[:2])
     assert first is not None
-    assert other is not None
-    made = first.stat().st_mtime_ns
-    assert merged.merged(base, mine, folder) == first
-    assert first.stat().st_mtime_ns == made
-    second = merged.merged(base, adapter(mine, b=2 * B), folder)
-    assert second != first
-    assert not first.exists()
-    assert other.exists()
+    assert second is not None
+    os.utime(second, (0, 0))
+    made = first.stat().st_ino
+    assert merged_file(base, given[0], folder) == first
+    assert first.stat().st_ino == made
+    third = merged_file(base, given[2], folder)
+    assert set(folder.glob("*.gguf")) == {first, third}
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "name"),
+    "given",
     [
-        (A, B, "token_embd.weight"),
-        (A, B[:-32], "blk.0.ffn_up.weight"),
-        (A[:, :16], B, "blk.0.ffn_up.weight"),
+        {"name": "token_embd.weight"},
+        {"b": B[:-32]},
+        {"a": A[:, :16]},
+        {"kind": "another"},
+        {"alpha": float("nan")},
     ],
 )
 def test_what_is_no_change_of_a_plain_matrix_is_left_to_llama_cpp(
-    base: Path, tmp_path: Path, a: Array, b: Array, name: str
+    base: Path, tmp_path: Path, given: dict[str, Any]
 ) -> None:
-    given = adapter(tmp_path / "mine.gguf", a=np.ascontiguousarray(a), b=b, name=name)
-    assert merged.merged(base, given, tmp_path / "merged") is None
+    mine = adapter(tmp_path / "mine.gguf", **given)
+    assert merged_file(base, mine, tmp_path / "merged") is None
     assert not list((tmp_path / "merged").glob("*.gguf*"))
 
 
-def test_a_damaged_adapter_is_named(base: Path, tmp_path: Path) -> None:
-    broken = adapter(tmp_path / "mine.gguf", b=np.ascontiguousarray(B[:, :2]))
+def test_large_bases_are_left_to_llama_cpp(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merged, "MAX_BYTES", 1000)
+    assert merged_file(base, adapter(tmp_path / "mine.gguf"), tmp_path / "merged") is None
+
+
+def test_a_damaged_adapter_is_named_and_leaves_nothing(base: Path, tmp_path: Path) -> None:
+    broken = adapter(tmp_path / "mine.gguf", b=B[:, :2])
     with pytest.raises(InputError, match=r"mine\.gguf.*different ranks"):
-        merged.merged(base, broken, tmp_path / "merged")
+        merged_file(base, broken, tmp_path / "merged")
+    adapter(broken, a=A * np.float32(1e30), b=B * np.float32(1e30))
+    with pytest.raises(InputError, match=r"mine\.gguf.*no number"):
+        merged_file(base, broken, tmp_path / "merged")
     broken.write_bytes(broken.read_bytes()[:200])
     with pytest.raises(InputError, match=r"mine\.gguf"):
-        merged.merged(base, broken, tmp_path / "merged")
+        merged_file(base, broken, tmp_path / "merged")
+    broken.unlink()
+    with pytest.raises(StoreError, match=r"mine\.gguf"):
+        merged_file(base, broken, tmp_path / "merged")
+    assert not list((tmp_path / "merged").glob("*.gguf*"))
 
 
 @pytest.mark.model
-async def test_the_shipped_model_says_the_same_as_one_file_and_beside_its_base(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_the_shipped_model_runs_as_one_file_and_without_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    refused = []
-
-    def full(*given: object) -> Path:
-        refused.append(given)
-        raise StoreError("the disk is full")
-
+    path = models.path_of("smollm2-135m")
+    monkeypatch.setenv("MEMQUARTET_CACHE", str(tmp_path))
+    folder = models.cache_dir() / "smollm2-135m"
+    folder.mkdir(parents=True)
+    (folder / path.name).symlink_to(path)
+    made = models.cache_dir() / "merged"
     request = ChatRequest(
         messages=(
             Message(speaker=Speaker.SYSTEM, content="Facts as JSON."),
             Message(speaker=Speaker.USER, content="Text:\nAnn: I moved to Rome in May."),
         )
     )
-    said = []
-    for make in (merged.merged, full):
-        monkeypatch.setattr(merged, "merged", make)
+
+    async def said() -> str:
         model = LocalChatModel("memquartet-135m")
-        said.append((await model.complete(request)).text)
+        text = (await model.complete(request)).text
         await model.aclose()
-    assert said[0] == said[1]
-    assert "Rome" in said[0]
-    assert refused
+        return text
+
+    assert "Rome" in await said()
+    (file,) = made.glob("*.gguf")
+
+    file.write_bytes(file.read_bytes()[:1000])
+    assert "Rome" in await said(), "what was damaged since is no obstacle"
+    assert not list(made.glob("*.gguf"))
+
+    def refused(*_: object) -> Path:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(merged, "merged_file", refused)
+    assert "Rome" in await said()

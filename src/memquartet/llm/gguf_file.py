@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
@@ -63,9 +64,16 @@ class GgufFile:
             raise InputError(f"{str(self.path)!r} is damaged: {key} cannot be read ({error})") from error
 
     def weight(self, name: str) -> Array:
-        """A tensor's values."""
+        """A tensor's values.
+
+        Raises:
+            InputError: it is of a kind that cannot be read.
+        """
         tensor = self.tensors[name]
-        return quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        try:
+            return quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        except (ValueError, NotImplementedError) as error:
+            raise InputError(f"{str(self.path)!r}: {name} cannot be read ({error})") from error
 
 
 class _Reader(GGUFReader):
@@ -88,13 +96,22 @@ class _Reader(GGUFReader):
         return found
 
 
+_OWN = frozenset({"general.architecture", "general.name", "general.file_type", "general.alignment"})
+"""What a new file says for itself."""
+
+
 def copy_header(writer: GGUFWriter, source: GgufFile) -> None:
-    """Say of a new file what the source says of itself, but for its name and the kinds of its numbers."""
+    """Say of a new file what the source says of itself, but for its name, the kinds of its numbers and its layout.
+
+    Raises:
+        InputError: the source says something that cannot be read.
+    """
     for key, field in source.reader.fields.items():
-        if key.startswith("GGUF.") or key in ("general.architecture", "general.name", "general.file_type"):
+        value = None if key.startswith("GGUF.") or key in _OWN else source.value(key)
+        if value is None or value == []:  # the writer has no form for an empty list
             continue
         inner = field.types[-1] if len(field.types) > 1 else None
-        writer.add_key_value(key, field.contents(), field.types[0], inner)
+        writer.add_key_value(key, value, field.types[0], inner)
 
 
 def add_weight(writer: GGUFWriter, name: str, weight: Array, file_type: FileType) -> None:
@@ -109,7 +126,11 @@ def add_weight(writer: GGUFWriter, name: str, weight: Array, file_type: FileType
 
 
 def finish(writer: GGUFWriter, out: Path) -> None:
-    """Write to a file that appears only when it is complete: llama.cpp would take half an adapter for a whole one."""
+    """Write to a file that appears only when it is complete: llama.cpp would take half an adapter for a whole one.
+
+    Raises:
+        StoreError: the disk refused.
+    """
     partial = out.with_name(f"{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -117,10 +138,13 @@ def finish(writer: GGUFWriter, out: Path) -> None:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
         partial.replace(out)
     except OSError as error:
-        writer.close()
-        partial.unlink(missing_ok=True)
         raise StoreError(
             f"{str(out)!r} cannot be written: {error.strerror or error}; free space or choose another folder"
         ) from error
+    finally:
+        writer.close()
+        partial.unlink(missing_ok=True)

@@ -137,6 +137,8 @@ class LocalChatModel:
     def load(self) -> None:
         """Load the model now; llama.cpp holds Python's lock meanwhile, about half a second for 100 MB.
 
+        A base and its adapter are joined first, into a file in the cache, which takes some seconds once.
+
         Raises:
             MissingExtraError: `xllamacpp` is not installed.
             ModelServerError: the file cannot be loaded.
@@ -168,7 +170,7 @@ class LocalChatModel:
             if workers is not self._workers:
                 raise self._closed()
             if self._engine is None:
-                self._engine = _Engine(self._parameters(), self._describe())
+                self._engine = self._started()
             return self._engine
 
     def _answer(self, request: ChatRequest, exchange: _Exchange, workers: ThreadPoolExecutor) -> Completion:
@@ -199,11 +201,20 @@ class LocalChatModel:
         except (GarbageReplyError, KeyError, TypeError) as error:
             raise ModelServerError(f"{self._describe()}: unexpected reply of llama.cpp: {error}") from error
 
-    def _parameters(self) -> xllamacpp.CommonParams:
+    def _started(self) -> _Engine:
+        _import_xllamacpp()
+        merged = self._merged()
+        if merged is not None:
+            try:
+                return _Engine(self._parameters(merged, None), self._describe())
+            except ModelServerError:
+                merged.unlink(missing_ok=True)  # damaged since it was made: it is made again next time
+        return _Engine(self._parameters(self._path, self._adapter), self._describe())
+
+    def _parameters(self, path: Path, adapter_path: Path | None) -> xllamacpp.CommonParams:
         xllamacpp = _import_xllamacpp()
         params = xllamacpp.CommonParams()
-        whole = self._whole()
-        params.model.path = str(whole or self._path)
+        params.model.path = str(path)
         params.model_alias = {self._path.stem}
         params.n_parallel = self._parallel
         params.n_ctx = self._context * self._parallel
@@ -215,23 +226,24 @@ class LocalChatModel:
         params.api_keys = [secrets.token_hex(16)]
         params.endpoint_slots = False
         params.ui = False
-        if self._adapter is not None and whole is None:
+        if adapter_path is not None:
             adapter = xllamacpp.CommonAdapterLoraInfo()
-            adapter.path = str(self._adapter)
+            adapter.path = str(adapter_path)
             adapter.scale = 1.0
             params.lora_adapters = [adapter]
         return params
 
-    def _whole(self) -> Path | None:
-        """The file of model and adapter in one; None where there is no adapter, or llama.cpp has to apply it itself."""
+    def _merged(self) -> Path | None:
+        """The one file of base and adapter; None where there is no adapter, or llama.cpp has to apply it itself."""
         if self._adapter is None:
             return None
-        from memquartet.llm.merged import merged  # comes with the extra, as llama.cpp does
-
         try:
-            return merged(self._path, self._adapter, cache_dir() / "merged")
-        except (InputError, StoreError, DownloadError):
-            return None  # what is damaged llama.cpp refuses, and a full disk only costs time
+            from memquartet.llm.merged import merged_file
+
+            return merged_file(self._path, self._adapter, cache_dir() / "merged")
+        # What is damaged llama.cpp names better; a full disk, or a missing `gguf`, only costs time.
+        except (InputError, StoreError, DownloadError, ImportError):
+            return None
 
     def _closed(self) -> ModelServerError:
         return ModelServerError(f"{self._describe()}: closed before the request was answered")

