@@ -85,7 +85,7 @@ TAUGHT: tuple[TaughtModel, ...] = (
         name="memquartet-135m",
         base="smollm2-135m",
         file="memquartet-135m.gguf",
-        sha256="326f9c1f8ca6378b0946b4a19e380a09bb344adcf5844517788c7609840b3789",
+        sha256="515c8e7a47fe4c4051824bac00f8bc0904a5fdd89db0bfb6edec3c087bf1b586",
         licence="Apache-2.0",
         prompts="short",
     ),
