@@ -158,7 +158,8 @@ async def test_a_cancelled_request_frees_its_slot(model: LocalChatModel) -> None
 
 @pytest.mark.model
 async def test_closing_ends_running_and_queued_requests_and_a_later_one_loads_again() -> None:
-    model = LocalChatModel(parallel=1, context=512)
+    # Not the taught model, whose story is two words long.
+    model = LocalChatModel("smollm2-135m", parallel=1, context=512)
     await asyncio.to_thread(model.load)
     waiting = [
         asyncio.create_task(model.complete(_request("Tell a story.", tokens=480, seed=1))) for _ in range(3)
