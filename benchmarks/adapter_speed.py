@@ -1,6 +1,6 @@
 """How fast the shipped model answers as one file, against llama.cpp with base and adapter side by side, in one run.
 
-    python benchmarks/adapter_speed.py [--calls 40] [--passes 3] [--json PATH]
+    python benchmarks/adapter_speed.py [--calls 20] [--passes 3] [--json PATH]
 
 The calls are what the four roles are asked in generated validation worlds, one at a time, greedy; each pass asks all of
 one and then all of the other. Outputs differ only where rounding decides between two tokens; how many are equal is told.
@@ -58,40 +58,42 @@ def not_merged(*_: object) -> Path:
     raise StoreError("not wanted")
 
 
-async def answers(model: LocalChatModel, requests: Sequence[ChatRequest]) -> tuple[list[str], float]:
-    """The outputs and the seconds that all of them took."""
+async def answers(requests: Sequence[ChatRequest]) -> tuple[list[str], float]:
+    """The outputs of a model that is loaded alone, and the seconds that all of them took."""
+    model = LocalChatModel()
+    model.load()
     begun = time.perf_counter()
     said = [(await model.complete(request)).text for request in requests]
-    return said, time.perf_counter() - begun
+    seconds = time.perf_counter() - begun
+    await model.aclose()
+    return said, seconds
+
+
+async def asked(calls: int) -> list[ChatRequest]:
+    """What the roles are asked, drawn evenly."""
+    listener = Listener(LocalChatModel())
+    for name in WORLDS:
+        for sample in named_world(name):
+            await run_episode(sample, Team.of(listener), Memory())
+    await listener.aclose()
+    return listener.requests[:: max(1, len(listener.requests) // calls)][:calls]
 
 
 async def measure(calls: int, passes: int) -> dict[str, object]:
     """Ask both."""
-    one = LocalChatModel()
-    one.load()
-    two = LocalChatModel()
-    joined, merged.merged_file = merged.merged_file, not_merged
-    two.load()
-    merged.merged_file = joined
-    listener = Listener(one)
-    for name in WORLDS:
-        for sample in named_world(name):
-            await run_episode(sample, Team.of(listener), Memory())
-    every = max(1, len(listener.requests) // calls)
-    requests = listener.requests[::every][:calls]
+    requests = await asked(calls)
     found: dict[str, list[float]] = {"one file": [], "side by side": []}
-    equal = 0
+    equal, joined = 0, merged.merged_file
     for _ in range(passes):
-        whole, seconds = await answers(one, requests)
+        whole, seconds = await answers(requests)
         found["one file"].append(seconds)
-        apart, seconds = await answers(two, requests)
+        merged.merged_file = not_merged
+        apart, seconds = await answers(requests)
+        merged.merged_file = joined
         found["side by side"].append(seconds)
         equal = sum(a == b for a, b in zip(whole, apart, strict=True))
-    await one.aclose()
-    await two.aclose()
     medians = {name: statistics.median(seconds) for name, seconds in found.items()}
     return {
-        "model": one.name,
         "calls": len(requests),
         "seconds": found,
         "ratio": medians["one file"] / medians["side by side"],
@@ -105,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--calls", type=int, default=40)
+    parser.add_argument("--calls", type=int, default=20)
     parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
