@@ -100,13 +100,16 @@ def test_how_a_batch_is_split_changes_neither_loss_nor_step(model_folder: Path) 
     torch.testing.assert_close(weights, others, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.filterwarnings("default")  # torch warns of what its own compiler does
 @pytest.mark.parametrize(
     "compiled",
     [
         False,
         pytest.param(
-            True, marks=pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with g++")
+            True,
+            marks=[
+                pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with g++"),
+                pytest.mark.filterwarnings("default"),  # torch warns of what its own compiler does
+            ],
         ),
     ],
 )
