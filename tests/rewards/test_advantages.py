@@ -163,6 +163,16 @@ def test_rows_count_alike_when_no_sizes_are_given() -> None:
     assert role_weights(["m", "m", "m", "a"], [False] * 4).tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2])
 
 
+def test_a_role_with_few_tokens_has_no_more_than_the_limit_and_the_whole_keeps_its_size() -> None:
+    roles, masked = ["m", "m", "s", "s"], [False, False, False, True]
+    weights = role_weights(roles, masked, [60, 38, 2, 9], limit=4)
+    assert weights[2] / weights[0] == pytest.approx(4 / (100 / (2 * 98)))
+    assert weights[3] == 0
+    assert float(np.dot(weights, [60, 38, 2, 9])) == pytest.approx(100)
+    with pytest.raises(ConfigError, match="limit of the roles' weights is 0"):
+        role_weights(roles, masked, limit=0)
+
+
 def test_a_negative_or_unknown_size_is_refused_unless_masked() -> None:
     with pytest.raises(ConfigError, match="size of row 0"):
         role_weights("a", [False], [math.nan])

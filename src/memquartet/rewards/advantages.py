@@ -10,6 +10,7 @@ A group whose rewards are all equal, and so also a group of one, gives 0: there 
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from enum import StrEnum
@@ -77,7 +78,11 @@ def group_advantages(
 
 
 def role_weights(
-    roles: Sequence[Hashable], masked: Sequence[bool], sizes: Sequence[float] | None = None
+    roles: Sequence[Hashable],
+    masked: Sequence[bool],
+    sizes: Sequence[float] | None = None,
+    *,
+    limit: float = math.inf,
 ) -> Floats:
     r"""Factors for the rows' advantages by which every role has the same say in a batch.
 
@@ -87,15 +92,18 @@ def role_weights(
 
         w_i = M / (R · M_role(i))        so that the sum of w_i · m_i over each role is M / R
 
-    and the sum over all rows stays M: the learning rate keeps its meaning.
+    and the sum over all rows stays M: the learning rate keeps its meaning. Where a role has few rows (a summarizer
+    that is seldom called), a large w_i makes much of their noise; `limit` bounds it.
 
     Args:
         roles: each row's role.
         masked: rows that count for nothing; their weight is 0.
         sizes: each row's own weight in the loss; None counts rows.
+        limit: most that w_i may be, > 0, before all are scaled so that their sum is M again.
 
     Raises:
-        ConfigError: the arguments differ in length, or an unmasked size is negative or not finite.
+        ConfigError: the arguments differ in length, an unmasked size is negative or not finite, or the limit is not
+            positive.
     """
     sizes = [1.0] * len(roles) if sizes is None else sizes
     _check_lengths(len(roles), masked=masked, sizes=sizes)
@@ -105,11 +113,15 @@ def role_weights(
             if not (np.isfinite(size) and size >= 0):
                 raise ConfigError(f"size of row {row} is {size!r}: expected a number of tokens or rows, ≥ 0")
             totals[role] += size
+    if not limit > 0:
+        raise ConfigError(f"the limit of the roles' weights is {limit!r}: expected a number above 0")
     present = {role: total for role, total in totals.items() if total > 0}
-    share = sum(present.values()) / len(present) if present else 0.0
+    whole = sum(present.values())
+    weights = {role: min(whole / (len(present) * total), limit) for role, total in present.items()}
+    bounded = sum(weight * present[role] for role, weight in weights.items())
     return np.array(
         [
-            share / present[role] if role in present and not hidden else 0.0
+            weights[role] * whole / bounded if role in weights and not hidden else 0.0
             for role, hidden in zip(roles, masked, strict=True)
         ]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -40,8 +41,8 @@ class TrainingSettings(_Section):
     `prompts` is "shipped", "short" (a line or two, for models that learn their roles by heart) or a folder with
     a file ROLE.md for each role. `max_tokens` bounds a role's output within verl's `response_length`. `seeded` sends a seed with each call, so
     that equal runs draw equal tokens; servers pay for it with speed. `timeout` is in seconds a model call.
-    `equal_roles` gives the roles the same weight in the loss however many tokens they write; `updates` is the number
-    of optimizer steps a batch makes; `branch_budget` bounds the counterfactuals of an episode.
+    `equal_roles` gives the roles the same weight in the loss however many tokens they write, but a token's weight is
+    multiplied by `role_weight_limit` at most; `updates` is the number of optimizer steps a batch makes; `branch_budget` bounds the counterfactuals of an episode.
     """
 
     credit: CreditMode = CreditMode.ROLE
@@ -58,6 +59,7 @@ class TrainingSettings(_Section):
     max_tokens: Mapping[Role, int] = Field(default_factory=dict)
     rewards: Mapping[str, Mapping[str, float]] = Field(default_factory=dict)
     equal_roles: bool = True
+    role_weight_limit: float = Field(default=math.inf, gt=0)
     updates: int = Field(default=1, ge=1)
     seed: int = 0
     seeded: bool = False

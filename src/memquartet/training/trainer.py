@@ -134,7 +134,12 @@ class QuartetTrainer(PPOTrainerSync):
     def _weigh_roles(self, batch: KVBatchMeta) -> None:
         columns = _columns(batch, "role", "advantages", "response_mask")
         sizes = [int(mask.sum()) for mask in columns["response_mask"].unbind()]
-        weights = role_weights(list(columns["role"]), [size == 0 for size in sizes], sizes)
+        weights = role_weights(
+            list(columns["role"]),
+            [size == 0 for size in sizes],
+            sizes,
+            limit=self._settings.role_weight_limit,
+        )
         advantages = [
             row * weight for row, weight in zip(columns["advantages"].unbind(), weights.tolist(), strict=True)
         ]
