@@ -7,7 +7,7 @@ Of memories it understands nothing; an answer counts as right when it is one cer
 run has to show first: to say what can be used, to have operations carried out, to answer what is accepted. A run of 40
 steps took 15 minutes of two cores beside other work. All credit modes see the same samples and make equally many steps.
 
-Prints a table. Writes a folder for each run (metrics, validation, report.html), and with --page PAGE.json and PAGE.png.
+Prints tables. Writes a folder for each run (metrics, validation, report.html), and with --page PAGE.json and PAGE.png.
 """
 
 from __future__ import annotations
@@ -17,27 +17,19 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from statistics import mean
 
-from memquartet.core.trajectory import Role
+from training_runs import Row, ends_table, plot, row_of, validation_table
+
 from memquartet.training.dataset import Split, build_dataset
 from memquartet.training.launch import note_start, plan
-from memquartet.training.records import Metrics, read_run
+from memquartet.training.records import read_run
 from memquartet.training.report import training_report
 from memquartet.training.tiny import save_tiny_model, tiny_samples
 
 PRESETS = ("dapo", "cpu", "smoke")
-AVERAGED = 5
-"""Steps at the beginning and at the end whose mean is told."""
-CURVES: Mapping[str, str] = {
-    **{f"{role}: usable outputs": f"role/{role}/part/format" for role in (Role.EXTRACTOR, Role.MANAGER)},
-    "operations carried out": "role/manager/part/operations",
-    "answers accepted": "episode/outcome_mean",
-    **{f"{role}: reward": f"role/{role}/reward_mean" for role in Role},
-}
 
 
 def train(folder: Path, shared: Path, credit: str, seed: int, steps: int) -> None:
@@ -88,43 +80,7 @@ def prepare(shared: Path) -> None:
     build_dataset(tiny_samples(16, seed=12), shared / "val.parquet", split=Split.VALIDATION, seed=12)
 
 
-def rows(out: Path) -> list[dict[str, object]]:
-    """What each finished run learned: means over its first and last steps, and greedy validation before and after."""
-    found = []
-    for folder in sorted(path.parent for path in out.glob("*/report.html")):
-        credit, _, seed = folder.name.rpartition("-")
-        metrics = read_run(folder).metrics
-        validated = {
-            step: value
-            for step, data in metrics.items()
-            for name, value in data.items()
-            if name.startswith("val-aux/") and name.endswith("/outcome/mean@1")
-        }
-        found.append(
-            {
-                "credit": credit,
-                "seed": int(seed),
-                "steps": max(metrics),
-                "rows": sum(
-                    int(data.get(f"role/{role}/rows", 0)) for data in metrics.values() for role in Role
-                ),
-                "curves": {name: _curve(metrics, key) for name, key in CURVES.items()},
-                "validation": validated,
-            }
-        )
-    return found
-
-
-def _curve(metrics: Metrics, key: str) -> list[tuple[int, float]]:
-    return [(step, data[key]) for step, data in metrics.items() if key in data]
-
-
-def _ends(curve: Sequence[tuple[int, float]]) -> tuple[float, float]:
-    values = [value for _, value in curve]
-    return mean(values[:AVERAGED]), mean(values[-AVERAGED:])
-
-
-def write_page(found: Sequence[Mapping[str, object]], page: Path) -> None:
+def write_page(found: Sequence[Row], page: Path) -> None:
     """The numbers and the curves."""
     about = {
         "device": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}",
@@ -133,51 +89,7 @@ def write_page(found: Sequence[Mapping[str, object]], page: Path) -> None:
     page.with_suffix(".json").write_text(
         json.dumps({**about, "runs": found}, indent=1) + "\n", encoding="utf-8"
     )
-    _plot(found, page.with_suffix(".png"))
-
-
-def table(found: Sequence[Mapping[str, object]]) -> str:
-    """A line a run, in Markdown."""
-    lines = ["| credit | seed | steps | rows | " + " | ".join(CURVES) + " | validation, greedy |"]
-    lines.append("|" + " --- |" * (5 + len(CURVES)))
-    for one in found:
-        cells = [
-            f"{before:.2f} → {after:.2f}"
-            for before, after in (_ends(one["curves"][name]) for name in CURVES)  # type: ignore[index]  # our own rows
-        ]
-        measured = list(one["validation"].values())  # type: ignore[attr-defined]  # as above
-        told = f"{measured[0]:.2f} → {measured[-1]:.2f}" if measured else "—"
-        lines.append(
-            f"| {one['credit']} | {one['seed']} | {one['steps']} | {one['rows']} | {' | '.join(cells)} | {told} |"
-        )
-    return "\n".join(lines)
-
-
-def _plot(found: Sequence[Mapping[str, object]], path: Path) -> None:
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        print("no plot: pip install 'memquartet[bench]'")
-        return
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    shown = [name for name in CURVES if not name.endswith("reward")]
-    figure, axes = pyplot.subplots(1, len(shown), figsize=(4 * len(shown), 3.2), sharey=True)
-    colours = {"role": "C0", "broadcast": "C1", "branch": "C2"}
-    for axis, name in zip(axes, shown, strict=True):
-        for one in found:
-            curve = one["curves"][name]  # type: ignore[index]  # our own rows
-            credit = str(one["credit"])
-            axis.plot(*zip(*curve, strict=True), color=colours[credit], alpha=0.7, label=credit)
-        axis.set_title(name, fontsize=10)
-        axis.set_xlabel("step")
-        axis.set_ylim(0, 1.02)
-    handles, labels = axes[0].get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    axes[0].legend(unique.values(), unique.keys(), fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    plot(found, page.with_suffix(".png"))
 
 
 def main() -> None:
@@ -196,8 +108,9 @@ def main() -> None:
     for seed in options.seed or [0]:
         for credit in options.credit or ["role"]:
             train(options.out / f"{credit}-{seed}", shared, credit, seed, options.steps)
-    found = rows(options.out)
-    print(table(found))
+    folders = sorted(path.parent for path in options.out.glob("*/report.html"))
+    found = [row_of(folder.name, read_run(folder)) for folder in folders]
+    print(ends_table(found), validation_table(found), sep="\n\n")
     if options.page:
         write_page(found, options.page)
 
