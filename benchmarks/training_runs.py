@@ -19,18 +19,34 @@ from statistics import mean, median
 
 import numpy as np
 
-from memquartet.core.trajectory import Role
+from memquartet.core.trajectory import Role, TurnStatus
+from memquartet.systems.oracle import UNKNOWN
 from memquartet.training.records import Metrics, RunRecord, Transcript, read_run
 
 AVERAGED = 5
 """Steps at the beginning and at the end whose mean is told."""
 DRAWS = 10_000
-CURVES: Mapping[str, str] = {
-    **{f"{role}: usable outputs": f"role/{role}/part/format" for role in (Role.EXTRACTOR, Role.MANAGER)},
-    "operations carried out": "role/manager/part/operations",
-    "answers accepted": "episode/outcome_mean",
-    **{f"{role}: reward": f"role/{role}/reward_mean" for role in Role},
+Measure = Callable[[Mapping[str, float]], float | None]
+"""What a step's metrics say of something; None where they do not."""
+
+
+def _logged(key: str) -> Measure:
+    return lambda data: data.get(key)
+
+
+def _usable(role: Role) -> Measure:
+    invalid = _logged(f"role/{role}/invalid")
+    return lambda data: None if (share := invalid(data)) is None else 1 - share
+
+
+CURVES: Mapping[str, Measure] = {
+    **{f"{role}: usable outputs": _usable(role) for role in (Role.EXTRACTOR, Role.MANAGER)},
+    "manager: format": _logged(f"role/{Role.MANAGER}/part/format"),
+    "operations carried out": _logged(f"role/{Role.MANAGER}/part/operations"),
+    "answers accepted": _logged("episode/outcome_mean"),
+    **{f"{role}: reward": _logged(f"role/{role}/reward_mean") for role in Role},
 }
+"""A format is 1 as it stood, .5 after repair and 0 unusable; broadcast credit does not log it."""
 TIMES = ("rollout", "environment", "log_prob", "advantage", "update")
 
 Row = Mapping[str, object]
@@ -47,7 +63,7 @@ def row_of(label: str, run: RunRecord) -> dict[str, object]:
         "rows": sum(int(data.get(f"role/{role}/rows", 0)) for data in steps for role in Role),
         "drawn_tokens": sum(int(data.get(f"role/{role}/tokens", 0)) for data in steps for role in Role),
         "tokens": sum(int(data.get("perf/total_num_tokens", 0)) for data in steps),
-        "curves": {name: curve(metrics, key) for name, key in CURVES.items()},
+        "curves": {name: curve(metrics, measure) for name, measure in CURVES.items()},
         "validation": {step: _validated(episodes) for step, episodes in run.transcripts.items()},
         "change": _change(run.transcripts),
         # The first step compiles.
@@ -56,9 +72,10 @@ def row_of(label: str, run: RunRecord) -> dict[str, object]:
     }
 
 
-def curve(metrics: Metrics, key: str) -> list[tuple[int, float]]:
-    """The values of a metric with their steps."""
-    return [(step, data[key]) for step, data in metrics.items() if key in data]
+def curve(metrics: Metrics, measure: Measure) -> list[tuple[int, float]]:
+    """The values of a measure with their steps."""
+    found = ((step, measure(data)) for step, data in metrics.items())
+    return [(step, value) for step, value in found if value is not None]
 
 
 def ends(values: Sequence[tuple[int, float]]) -> tuple[float, float]:
@@ -71,16 +88,16 @@ def ends_table(rows: Sequence[Row]) -> str:
     """A line a run, in Markdown: the first and the last steps."""
     lines = ["| run | steps | rows | " + " | ".join(CURVES) + " |", "|" + " --- |" * (3 + len(CURVES))]
     for row in rows:
-        cells = [
-            f"{before:.2f} → {after:.2f}"
-            for before, after in (ends(row["curves"][name]) for name in CURVES if row["curves"][name])  # type: ignore[index]  # our own rows
-        ]
+        cells = []
+        for name in CURVES:
+            values = row["curves"][name]  # type: ignore[index]  # our own rows
+            cells.append("{:.2f} → {:.2f}".format(*ends(values)) if values else "—")
         lines.append(f"| {row['label']} | {row['steps']} | {row['rows']:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def validation_table(rows: Sequence[Row]) -> str:
-    """Held-out episodes, in percent with 95 % intervals: every time they were played, and the change from the first to the last."""
+    """Held-out episodes in percent, with 95 % intervals: every time they were played, and the change from the first to the last."""
     lines = [
         "| run | step | " + " | ".join(_MEASURES) + " | episodes |",
         "|" + " --- |" * (3 + len(_MEASURES)),
@@ -136,9 +153,14 @@ def _outcome(episode: Transcript) -> float | None:
     return episode.outcome
 
 
-def _usable(role: Role) -> Callable[[Transcript], float | None]:
+def _abstained(episode: Transcript) -> float | None:
+    said = [call.output.strip().lower() == UNKNOWN for call in episode.calls if call.role == Role.ANSWERER]
+    return mean(said) if said else None
+
+
+def _as_it_stood(role: Role) -> Callable[[Transcript], float | None]:
     def share(episode: Transcript) -> float | None:
-        said = [call.status == "ok" for call in episode.calls if call.role == role]
+        said = [call.status == TurnStatus.OK for call in episode.calls if call.role == role]
         return mean(said) if said else None
 
     return share
@@ -146,7 +168,8 @@ def _usable(role: Role) -> Callable[[Transcript], float | None]:
 
 _MEASURES: Mapping[str, Callable[[Transcript], float | None]] = {
     "answers": _outcome,
-    **{f"{role}: usable": _usable(role) for role in (Role.EXTRACTOR, Role.MANAGER, Role.ANSWERER)},
+    **{f"{role}: usable as it stood": _as_it_stood(role) for role in (Role.EXTRACTOR, Role.MANAGER)},
+    "abstentions": _abstained,
 }
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from tests.rewards.episodes import BROKEN, World, question, sample, turn
 
+from memquartet.core.samples import Sample
 from memquartet.core.scores import RewardPart
 from memquartet.core.trajectory import Role, TurnStatus
 from memquartet.errors import ConfigError
@@ -198,6 +199,34 @@ def test_branch_credit_takes_the_place_of_provenance_around_one_half() -> None:
     assert found == [[1.0], [0.25], [0.5], [None], [], []]
     assert not any(p.name == Part.PROVENANCE for r in rewards for p in r.parts)
     assert [r.group for r in rewards][2:4] == ["s/extractor", "s/manager/unprobed"]
+
+
+def test_silence_earns_less_by_branches_than_useless_facts_unless_nobody_needs_the_chunk() -> None:
+    needed = sample(["Ann lives in Rome.", "Bob lives in Oslo."], question(0, "Rome"), question(1, "Oslo"))
+    unneeded = sample(["Ann lives in Rome.", "Fine weather."], question(0, "Rome", evidence=("d0",)))
+
+    def earned(of: Sample, credit: float, *, talking: bool) -> tuple[float | None, float | None]:
+        world = World()
+        world.step(world.add("Ann lives in Rome"))
+        world.step(world.add("Bob paints")) if talking else world.step()
+        for _ in of.questions:
+            world.answer("Rome", "m1")
+        turns = world.episode().turns
+        (last,) = [i for i, t in enumerate(turns) if i and t.role is Role.EXTRACTOR]
+        reward = reward_episode(
+            world.episode(), of, mode=CreditMode.BRANCH, evidence=Evidence(branch={last: credit})
+        ).turns[last]
+        return reward.total, next(p.value for p in reward.parts if p.name == Part.BRANCH)
+
+    (silence, least), (harm, _), (useless, _) = (
+        earned(needed, credit, talking=talking) for credit, talking in ((0, False), (-0.9, True), (0, True))
+    )
+    assert least == 0
+    assert silence is not None
+    assert harm is not None
+    assert useless is not None
+    assert silence < harm < useless
+    assert earned(unneeded, 0, talking=False)[1] == 0.5
 
 
 def test_an_episode_of_another_sample_is_refused() -> None:

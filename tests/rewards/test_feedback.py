@@ -250,6 +250,19 @@ def test_rewriting_an_entry_with_its_own_words_does_not_take_its_credit() -> Non
     assert part(world, Part.PROVENANCE, step=1) is None
 
 
+def test_the_right_answer_that_nothing_is_known_pays_no_entry_and_excuses_no_repetition() -> None:
+    made = sample(["Ann lives in Rome.", "Ann lives in Rome."], question(0, "Rome"), question(1))
+    world = World()
+    world.step(world.add("What the archive says:"))
+    world.step(world.noop("What the archive says:", "m1"), world.add("Bob is a cook"))
+    world.answer("Ulm", "m1").answer("no information available", "m1", "m2")
+    rewards = reward_episode(world.episode(), made)
+    assert rewards.outcome == 0.5
+    assert part(world, Part.PROVENANCE, made) == 0.0
+    assert part(world, Part.PROVENANCE, made, step=1) == 0.0
+    assert part(world, Part.NOOP, made, step=1) == 0.0
+
+
 @UNTIMED
 @given(STREAM, STREAM, ANSWERS)
 def test_all_parts_and_totals_are_in_zero_to_one(first: Moves, second: Moves, answer: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.training.verl_run import real_run, write_rows
+from transformers import AutoModelForCausalLM
 
 from memquartet.core.samples import Chunk, Sample
 from memquartet.core.trajectory import Role
+from memquartet.training.checkpoints import merge
 from memquartet.training.dataset import Split, build_dataset
 from memquartet.training.launch import PLUGIN
 from memquartet.training.records import Metrics, read_run
@@ -160,6 +164,23 @@ def test_the_weights_changed(run: Run, taught: Path) -> None:
     name = "model.layers.0.self_attn.q_proj.weight"
     trained = after[name].full_tensor() if hasattr(after[name], "full_tensor") else after[name]
     assert not torch.equal(trained, before[name])
+
+
+def test_a_checkpoint_trained_with_packed_attention_becomes_a_model_that_anybody_can_load(
+    run: Run, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "global_step_6"
+    shutil.copytree(run.folder / "checkpoints" / "global_step_6", checkpoint)
+    config = checkpoint / "actor" / "huggingface" / "config.json"
+    told = json.loads(config.read_text(encoding="utf-8")) | {"attn_implementation": "memquartet_packed"}
+    config.write_text(json.dumps(told), encoding="utf-8")
+    merge(checkpoint, tmp_path / "merged")
+    assert "attn_implementation" not in (tmp_path / "merged" / "config.json").read_text(encoding="utf-8")
+    assert "memquartet_packed" in config.read_text(encoding="utf-8")
+    weights = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").state_dict()
+    saved = torch.load(checkpoint / "actor" / "model_world_size_1_rank_0.pt", weights_only=False)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    torch.testing.assert_close(weights[name].float(), saved[name].float(), atol=0.01, rtol=0.01)
 
 
 def test_a_report_is_made_of_what_the_run_left(run: Run) -> None:

@@ -173,6 +173,7 @@ class _Judged:
     by_step: tuple[tuple[RewardPart, ...], ...]
     shared: tuple[RewardPart, ...]
     searches: tuple[tuple[bool, ...], ...]
+    silent: tuple[bool, ...]
     evidence: Evidence
 
     @classmethod
@@ -182,7 +183,7 @@ class _Judged:
         chunks = {chunk.index: chunk for chunk in sample.chunks}
         used = used_entries(answers)
         earned = fact_credit(ledger, entry_credit(answers, ledger.contents))
-        by_step = []
+        by_step, silent = [], []
         for number, step in enumerate(episode.steps):
             if step.index not in chunks:
                 raise ConfigError(
@@ -190,6 +191,7 @@ class _Judged:
                 )
             need = Need.of(chunks[step.index], answers)
             facts = len(step.outcomes)
+            silent.append(not facts and not need.needless)
             by_step.append(
                 (
                     noop_part(number, facts, ledger, need, used),
@@ -216,6 +218,7 @@ class _Judged:
                 update_part(answers, ledger.contents),
             ),
             searches=tuple(useful_searches(scored, ledger.contents) for scored in answers),
+            silent=tuple(silent),
             evidence=evidence,
         )
 
@@ -229,7 +232,7 @@ class _Judged:
         if placed.step is not None:
             yield from self.shared
             yield from self.by_step[placed.step]
-            yield self._branch_part(placed.index)
+            yield self._branch_part(placed, placed.step)
 
     def failed(self, placed: PlacedTurn) -> bool:
         """Whether the world kept the turn's worth from showing."""
@@ -240,8 +243,12 @@ class _Judged:
         answers = self.episode.answers
         return bool(answers) and all(answer.trajectory.failure for answer in answers)
 
-    def _branch_part(self, index: int) -> RewardPart:
-        credit = (self.evidence.branch or {}).get(index)
+    def _branch_part(self, placed: PlacedTurn, step: int) -> RewardPart:
+        credit = (self.evidence.branch or {}).get(placed.index)
+        if credit is not None and placed.turn.role is Role.EXTRACTOR and self.silent[step]:
+            # Nothing can be left out of nothing, so that its credit is 0; but facts that only did harm have less than 0,
+            # and useless ones 0, and an extractor learned to be silent from that.
+            return RewardPart(name=Part.BRANCH, value=0.0, reason="no fact of a chunk that answers need")
         return RewardPart(
             name=Part.BRANCH,
             value=None if credit is None else (1 + credit) / 2,

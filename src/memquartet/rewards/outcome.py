@@ -30,6 +30,11 @@ class ScoredAnswer:
         """Whether the answer is known to be right."""
         return self.score is not None and self.score >= RIGHT
 
+    @property
+    def from_memory(self) -> bool:
+        """Whether the answer is right and memory can have served it: there was something to be known."""
+        return self.right and bool(self.question.answers)
+
 
 def scored_answers(episode: Episode, sample: Sample) -> tuple[ScoredAnswer, ...]:
     """The episode's answers, in their order, scored by the sample's own metric.
@@ -105,8 +110,8 @@ def _needs(question: Question, chunk: Chunk) -> bool | None:
 
 
 def used_entries(answers: Sequence[ScoredAnswer]) -> frozenset[EntryId]:
-    """Every entry that was retrieved for a right answer."""
-    return frozenset(hit for scored in answers if scored.right for hit in scored.answer.hits)
+    """Every entry that was retrieved for a right answer, but for answers that there is nothing to be known."""
+    return frozenset(hit for scored in answers if scored.from_memory for hit in scored.answer.hits)
 
 
 def useful_searches(scored: ScoredAnswer, contents: Mapping[EntryId, str]) -> tuple[bool, ...]:
@@ -121,7 +126,7 @@ def useful_searches(scored: ScoredAnswer, contents: Mapping[EntryId, str]) -> tu
         contents: the long-term memory.
     """
     searches = scored.answer.searches
-    if not scored.right or not scored.question.answers:
+    if not scored.from_memory:
         return (False,) * len(searches)
     saying = {hit for hit in scored.answer.hits if says_any(contents.get(hit, ""), scored.question.answers)}
     brought = [bool(saying.intersection(search.hits)) for search in searches]
@@ -140,11 +145,12 @@ def entry_credit(answers: Sequence[ScoredAnswer], contents: Mapping[EntryId, str
     To be among the top-k is not yet to be of use: a small memory is retrieved whole for every question. So where
     some hits of a right answer say an accepted answer, these earn the answer's score and the others nothing;
     where none does (yes or no, dates, counts), the hit of rank r earns score / r. An entry keeps the most that
-    any answer gives it.
+    any answer gives it. Where there is nothing to be known, no entry has served the answer that says so: otherwise a
+    team that never knows anything earns credit for whatever it wrote.
     """
     credit: dict[EntryId, float] = {}
     for scored in answers:
-        if not scored.right or scored.score is None:
+        if not scored.from_memory or scored.score is None:
             continue
         hits = scored.answer.hits
         saying = {hit for hit in hits if says_any(contents.get(hit, ""), scored.question.answers)}

@@ -5,6 +5,8 @@ As a program: `python -m memquartet.training.checkpoints gguf FILE FOLDER` or `â
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +22,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from memquartet.errors import ConfigError, InputError
 
 END_OF_TURN, PADDING = "<|im_end|>", "<|endoftext|>"
+_MODEL = "huggingface"
+"""In a checkpoint, the folder of the model's config and tokenizer."""
 
 
 def from_gguf(file: Path, folder: Path) -> None:
@@ -58,14 +62,37 @@ def merge(checkpoint: Path, folder: Path) -> None:
     if not actor.is_dir():
         raise InputError(f"{str(checkpoint)!r} holds no folder 'actor': expected a run's global_step_N")
     command = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
-    ended = subprocess.run(
-        [*command, "--local_dir", str(actor), "--target_dir", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with _with_any_attention(actor) as readable:
+        ended = subprocess.run(
+            [*command, "--local_dir", str(readable), "--target_dir", str(folder)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if ended.returncode:
         raise ConfigError(f"verl could not merge {str(checkpoint)!r}: {ended.stderr[-600:]}")
+
+
+@contextmanager
+def _with_any_attention(actor: Path) -> Iterator[Path]:
+    """The actor's folder, its model's config without the attention it was trained with.
+
+    verl writes that down. Where it was packed (`packed_attention`), neither the merger nor anybody who loads the merged
+    model knows it by name.
+    """
+    with TemporaryDirectory(prefix="memquartet-") as place:
+        copy = Path(place)
+        for one in actor.iterdir():
+            if one.name != _MODEL:
+                (copy / one.name).symlink_to(one.resolve())
+        if (actor / _MODEL).is_dir():
+            shutil.copytree(actor / _MODEL, copy / _MODEL)
+        path = copy / _MODEL / "config.json"
+        if path.exists():
+            config = json.loads(path.read_text(encoding="utf-8"))
+            config.pop("attn_implementation", None)
+            path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        yield copy
 
 
 def merge_adapter(adapter: Path, base: Path, folder: Path) -> None:
