@@ -20,7 +20,6 @@ from statistics import mean, median
 import numpy as np
 
 from memquartet.core.trajectory import Role, TurnStatus
-from memquartet.systems.oracle import UNKNOWN
 from memquartet.training.records import Metrics, RunRecord, Transcript, read_run
 
 AVERAGED = 5
@@ -135,8 +134,11 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     from matplotlib import pyplot
 
     shown = [name for name in CURVES if not name.endswith("reward")]
-    figure, axes = pyplot.subplots(1, len(shown), figsize=(4 * len(shown), 3.2), sharey=True)
-    for axis, name in zip(axes, shown, strict=True):
+    # A panel more than there are curves has the legend.
+    columns = -(-(len(shown) + 1) // 2)
+    figure, panels = pyplot.subplots(2, columns, figsize=(4 * columns, 6.2), sharey=True)
+    *axes, last = panels.flat
+    for axis, name in zip(axes, shown, strict=False):
         for number, row in enumerate(rows):
             values = row["curves"][name]  # type: ignore[index]  # our own rows
             if values:
@@ -144,7 +146,15 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         axis.set_title(name, fontsize=10)
         axis.set_xlabel("step")
         axis.set_ylim(0, 1.02)
-    axes[0].legend(fontsize=8)
+    for axis in [*axes[len(shown) :], last]:
+        axis.axis("off")
+    last.legend(
+        handles=[
+            pyplot.Line2D([], [], color=f"C{number}", label=str(row["label"]))
+            for number, row in enumerate(rows)
+        ],
+        loc="center",
+    )
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
@@ -154,7 +164,12 @@ def _outcome(episode: Transcript) -> float | None:
 
 
 def _abstained(episode: Transcript) -> float | None:
-    said = [call.output.strip().lower() == UNKNOWN for call in episode.calls if call.role == Role.ANSWERER]
+    """Those in about the words that the prompts ask for, which is "no information available"."""
+    said = [
+        call.output.strip().lower().startswith("no information")
+        for call in episode.calls
+        if call.role == Role.ANSWERER
+    ]
     return mean(said) if said else None
 
 

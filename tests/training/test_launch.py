@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -100,3 +101,32 @@ def test_another_run_on_the_machine_is_seen_but_by_one_on_the_cpu() -> None:
         finally:
             other.kill()
     assert other.pid not in runs_beside(plan(["h100"], []))
+
+
+OWN_TMP = (
+    "unshare",
+    "-m",
+    "--propagation",
+    "private",
+    "sh",
+    "-c",
+    'mount -t tmpfs own /tmp && exec "$@"',
+    "sh",
+)
+
+
+@pytest.mark.skipif(
+    which("unshare") is None or subprocess.run([*OWN_TMP, "true"], check=False).returncode != 0,
+    reason="only root may give a process a /tmp of its own",
+)
+def test_a_run_with_a_tmp_of_its_own_is_not_in_the_way_unless_both_join_one_ray() -> None:
+    say_and_wait = "print('here', flush=True); import time; time.sleep(60)"
+    run = [sys.executable, "-c", say_and_wait, "-m", "verl.trainer.main_ppo"]
+    with subprocess.Popen([*OWN_TMP, *run], stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"here\n"
+            assert other.pid not in runs_beside(plan(["h100"], []))
+            assert other.pid in runs_beside(plan(["h100"], ["ray_kwargs.ray_init.address=auto"]))
+        finally:
+            other.kill()

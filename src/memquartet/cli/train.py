@@ -122,7 +122,8 @@ def run(
         screen.warn(
             f"another run is on this machine (process {beside[0]}): verl 0.9.1 does not keep two runs apart, neither in"
             " one Ray (they take samples out of one queue) nor each in its own (they send weights through one socket in"
-            " /tmp). They hang or spoil each other: wait for the other one, or give each a container of its own"
+            " /tmp). They hang or spoil each other: wait for the other one, or give each a /tmp of its own as docs/40-training.md"
+            " says"
         )
     note_start(launch, out)
     code = start(launch, stdout=sys.stderr.fileno())

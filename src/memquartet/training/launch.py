@@ -154,7 +154,8 @@ def runs_beside(launch: Launch) -> tuple[int, ...]:
 
     verl 0.9.1 sends weights to vLLM through a socket in /tmp that is named by Ray's job, and each Ray counts its jobs
     from 1; and the runs of one Ray (`ray_kwargs.ray_init.address` or RAY_ADDRESS) find their samples in one queue,
-    which it looks up by a fixed name. A run on the CPU has no vLLM, and the CPU preset starts a Ray of its own.
+    which it looks up by a fixed name. A run on the CPU has no vLLM, and the CPU preset starts a Ray of its own. Runs
+    that each have a Ray and a /tmp of their own (in a container or a mount namespace) do not meet.
     """
     if launch.environment.get("VERL_PLATFORM") == "cpu":
         return ()
@@ -163,8 +164,18 @@ def runs_beside(launch: Launch) -> tuple[int, ...]:
     return tuple(
         process.pid
         for process in psutil.process_iter(["cmdline"])
-        if "verl.trainer.main_ppo" in (process.info["cmdline"] or ()) and process.pid != os.getpid()
+        if "verl.trainer.main_ppo" in (process.info["cmdline"] or ())
+        and process.pid != os.getpid()
+        and (_joins_ray(launch.command) or _shares_tmp(process.pid))
     )
+
+
+def _shares_tmp(pid: int) -> bool:
+    """Whether the process sees the same /tmp as this one; True where nothing tells."""
+    try:
+        return os.path.samestat(os.stat(f"/proc/{pid}/root/tmp"), os.stat("/tmp"))  # noqa: S108  # a place to look at
+    except OSError:
+        return True
 
 
 def note_start(launch: Launch, out: Path) -> None:
