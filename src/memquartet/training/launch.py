@@ -173,7 +173,7 @@ def runs_beside(launch: Launch) -> tuple[int, ...]:
 def _shares_tmp(pid: int) -> bool:
     """Whether the process sees the same /tmp as this one; True where nothing tells."""
     try:
-        return os.path.samestat(os.stat(f"/proc/{pid}/root/tmp"), os.stat("/tmp"))  # noqa: S108  # a place to look at
+        return Path(f"/proc/{pid}/root/tmp").samefile("/tmp")
     except OSError:
         return True
 
