@@ -20,6 +20,7 @@ from statistics import mean, median
 import numpy as np
 
 from memquartet.core.trajectory import Role, TurnStatus
+from memquartet.errors import InputError
 from memquartet.training.records import Metrics, RunRecord, Transcript, read_run
 
 AVERAGED = 5
@@ -65,7 +66,7 @@ def row_of(label: str, run: RunRecord) -> dict[str, object]:
         "curves": {name: curve(metrics, measure) for name, measure in CURVES.items()},
         "validation": {step: _validated(episodes) for step, episodes in run.transcripts.items()},
         "change": _change(run.transcripts),
-        # The first step compiles.
+        # In the first step much is done for the first time.
         "seconds": _seconds(steps[1:]),
         "start": run.starts[0] if run.starts else {},
     }
@@ -77,10 +78,11 @@ def curve(metrics: Metrics, measure: Measure) -> list[tuple[int, float]]:
     return [(step, value) for step, value in found if value is not None]
 
 
-def ends(values: Sequence[tuple[int, float]]) -> tuple[float, float]:
-    """The means over the first and over the last steps."""
-    only = [value for _, value in values]
-    return mean(only[:AVERAGED]), mean(only[-AVERAGED:])
+def ends(values: Sequence[tuple[int, float]], steps: int) -> tuple[float | None, float | None]:
+    """The means over the run's first and over its last steps; None where these have no value, as of a role that was not asked."""
+    first = [value for step, value in values if step <= AVERAGED]
+    last = [value for step, value in values if step > steps - AVERAGED]
+    return mean(first) if first else None, mean(last) if last else None
 
 
 def ends_table(rows: Sequence[Row]) -> str:
@@ -90,7 +92,8 @@ def ends_table(rows: Sequence[Row]) -> str:
         cells = []
         for name in CURVES:
             values = row["curves"][name]  # type: ignore[index]  # our own rows
-            cells.append("{:.2f} → {:.2f}".format(*ends(values)) if values else "—")
+            before, after = ("—" if one is None else f"{one:.2f}" for one in ends(values, row["steps"]))  # type: ignore[arg-type]  # as above
+            cells.append(f"{before} → {after}")
         lines.append(f"| {row['label']} | {row['steps']} | {row['rows']:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -173,9 +176,9 @@ def _abstained(episode: Transcript) -> float | None:
     return mean(said) if said else None
 
 
-def _as_it_stood(role: Role) -> Callable[[Transcript], float | None]:
+def _share_of(role: Role, *wanted: TurnStatus) -> Callable[[Transcript], float | None]:
     def share(episode: Transcript) -> float | None:
-        said = [call.status == TurnStatus.OK for call in episode.calls if call.role == role]
+        said = [call.status in wanted for call in episode.calls if call.role == role]
         return mean(said) if said else None
 
     return share
@@ -183,7 +186,14 @@ def _as_it_stood(role: Role) -> Callable[[Transcript], float | None]:
 
 _MEASURES: Mapping[str, Callable[[Transcript], float | None]] = {
     "answers": _outcome,
-    **{f"{role}: usable as it stood": _as_it_stood(role) for role in (Role.EXTRACTOR, Role.MANAGER)},
+    **{
+        f"{role}: {name}": _share_of(role, *wanted)
+        for role in (Role.EXTRACTOR, Role.MANAGER)
+        for name, wanted in (
+            ("usable", (TurnStatus.OK, TurnStatus.REPAIRED)),
+            ("as it stood", (TurnStatus.OK,)),
+        )
+    },
     "abstentions": _abstained,
 }
 
@@ -200,9 +210,12 @@ def _change(transcripts: Mapping[int, Sequence[Transcript]]) -> dict[str, object
     """The last validation against the first, on the samples that both hold."""
     if len(transcripts) < 2:
         return {}
-    first, last = (
-        {one.sample_id: one for one in transcripts[step]} for step in (min(transcripts), max(transcripts))
-    )
+    times = [transcripts[step] for step in (min(transcripts), max(transcripts))]
+    first, last = ({one.sample_id: one for one in episodes} for episodes in times)
+    if any(len(named) < len(episodes) for named, episodes in zip((first, last), times, strict=True)):
+        raise InputError(
+            "a validation played a sample more than once, or does not name it: nothing to pair by"
+        )
     both = [(first[name], last[name]) for name in first if name in last]
     found: dict[str, object] = {"n": len(both)}
     for name, measure in _MEASURES.items():

@@ -163,14 +163,30 @@ def test_rows_count_alike_when_no_sizes_are_given() -> None:
     assert role_weights(["m", "m", "m", "a"], [False] * 4).tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2])
 
 
-def test_a_role_with_few_tokens_has_no_more_than_the_limit_and_the_whole_keeps_its_size() -> None:
-    roles, masked = ["m", "m", "s", "s"], [False, False, False, True]
-    weights = role_weights(roles, masked, [60, 38, 2, 9], limit=4)
-    assert weights[2] / weights[0] == pytest.approx(4 / (100 / (2 * 98)))
-    assert weights[3] == 0
-    assert float(np.dot(weights, [60, 38, 2, 9])) == pytest.approx(100)
-    with pytest.raises(ConfigError, match="limit of the roles' weights is 0"):
-        role_weights(roles, masked, limit=0)
+@UNTIMED
+@given(sized, st.floats(1, 20))
+def test_no_weight_is_above_the_limit_the_whole_keeps_its_size_and_unbounded_roles_stay_equal(
+    table: Sized, limit: float
+) -> None:
+    roles, masked, sizes = unzip(table)
+    weights = role_weights(roles, masked, sizes, limit=limit)
+    assert max(weights, default=0) <= limit + 1e-9
+    visible = [
+        (role, size, w) for role, size, w, m in zip(roles, sizes, weights, masked, strict=True) if not m
+    ]
+    assert sum(size * w for _, size, w in visible) == pytest.approx(sum(size for _, size, _ in visible))
+    free: dict[str, float] = {}
+    for role, size, weight in visible:
+        if weight < limit - 1e-9:
+            free[role] = free.get(role, 0.0) + size * weight
+    assert max(free.values(), default=0) == pytest.approx(min(free.values(), default=0))
+
+
+def test_what_a_limit_takes_from_a_small_role_the_others_share() -> None:
+    weights = role_weights(["m", "e", "s"], [False] * 3, [600, 398, 2], limit=4)
+    assert weights.tolist() == pytest.approx([496 / 600, 496 / 398, 4])
+    with pytest.raises(ConfigError, match=r"limit of the roles' weights is 0\.5"):
+        role_weights(["m"], [False], limit=0.5)
 
 
 def test_a_negative_or_unknown_size_is_refused_unless_masked() -> None:

@@ -203,7 +203,9 @@ def test_branch_credit_takes_the_place_of_provenance_around_one_half() -> None:
 
 def test_silence_earns_less_by_branches_than_useless_facts_unless_nobody_needs_the_chunk() -> None:
     needed = sample(["Ann lives in Rome.", "Bob lives in Oslo."], question(0, "Rome"), question(1, "Oslo"))
-    unneeded = sample(["Ann lives in Rome.", "Fine weather."], question(0, "Rome", evidence=("d0",)))
+    unneeded = sample(
+        ["Ann lives in Rome.", "Fine weather."], question(0, "Rome", evidence=("d0",)), question(1)
+    )
 
     def earned(of: Sample, credit: float, *, talking: bool) -> tuple[float | None, float | None]:
         world = World()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -99,11 +99,11 @@ def role_weights(
         roles: each row's role.
         masked: rows that count for nothing; their weight is 0.
         sizes: each row's own weight in the loss; None counts rows.
-        limit: most that w_i may be, > 0, before all are scaled so that their sum is M again.
+        limit: most that w_i may be, at least 1; what it takes from a role the others share.
 
     Raises:
-        ConfigError: the arguments differ in length, an unmasked size is negative or not finite, or the limit is not
-            positive.
+        ConfigError: the arguments differ in length, an unmasked size is negative or not finite, or the limit is less
+            than 1.
     """
     sizes = [1.0] * len(roles) if sizes is None else sizes
     _check_lengths(len(roles), masked=masked, sizes=sizes)
@@ -113,18 +113,27 @@ def role_weights(
             if not (np.isfinite(size) and size >= 0):
                 raise ConfigError(f"size of row {row} is {size!r}: expected a number of tokens or rows, ≥ 0")
             totals[role] += size
-    if not limit > 0:
-        raise ConfigError(f"the limit of the roles' weights is {limit!r}: expected a number above 0")
+    if not limit >= 1:
+        raise ConfigError(f"the limit of the roles' weights is {limit!r}: expected at least 1")
     present = {role: total for role, total in totals.items() if total > 0}
-    whole = sum(present.values())
-    weights = {role: min(whole / (len(present) * total), limit) for role, total in present.items()}
-    bounded = sum(weight * present[role] for role, weight in weights.items())
+    weights = _bounded_weights(present, limit)
     return np.array(
         [
-            weights[role] * whole / bounded if role in weights and not hidden else 0.0
+            weights[role] if role in weights and not hidden else 0.0
             for role, hidden in zip(roles, masked, strict=True)
         ]
     )
+
+
+def _bounded_weights(sizes: Mapping[Hashable, float], limit: float) -> Mapping[Hashable, float]:
+    """Equal shares of the whole for the roles, but for those that would need more than the limit: the others share the rest."""
+    weights: dict[Hashable, float] = {}
+    rest = sum(sizes.values())
+    for left, (role, size) in enumerate(sorted(sizes.items(), key=lambda item: item[1])):
+        # The smallest come first: once one needs no bound, none after it does.
+        weights[role] = min(rest / (len(sizes) - left) / size, limit)
+        rest -= weights[role] * size
+    return weights
 
 
 def _check_lengths(rows: int, **columns: Sequence[object]) -> None:

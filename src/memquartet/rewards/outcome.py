@@ -31,8 +31,8 @@ class ScoredAnswer:
         return self.score is not None and self.score >= RIGHT
 
     @property
-    def from_memory(self) -> bool:
-        """Whether the answer is right and memory can have served it: there was something to be known."""
+    def right_and_known(self) -> bool:
+        """Whether the answer is right and there was something to be known, so that memory can have served it."""
         return self.right and bool(self.question.answers)
 
 
@@ -84,7 +84,8 @@ class Need:
     """How much the answers needed a chunk.
 
     `guard` is the mean score of the questions that need it, of all questions when none is known to; None
-    without scores. `needless` is set when every question names its evidence and none names this chunk.
+    without scores. `needless` is set when every question that has an answer names its evidence and none names this
+    chunk.
     """
 
     guard: float | None
@@ -103,15 +104,17 @@ class Need:
 
 
 def _needs(question: Question, chunk: Chunk) -> bool | None:
-    """Whether a question needs a chunk; None when nothing tells."""
+    """Whether a question needs a chunk; None when nothing tells. What nobody said stands in no chunk."""
     if question.evidence and chunk.source_ids:
         return not set(question.evidence).isdisjoint(chunk.source_ids)
+    if not question.answers:
+        return False
     return True if says_any(chunk.text, question.answers) else None
 
 
 def used_entries(answers: Sequence[ScoredAnswer]) -> frozenset[EntryId]:
     """Every entry that was retrieved for a right answer, but for answers that there is nothing to be known."""
-    return frozenset(hit for scored in answers if scored.from_memory for hit in scored.answer.hits)
+    return frozenset(hit for scored in answers if scored.right_and_known for hit in scored.answer.hits)
 
 
 def useful_searches(scored: ScoredAnswer, contents: Mapping[EntryId, str]) -> tuple[bool, ...]:
@@ -126,7 +129,7 @@ def useful_searches(scored: ScoredAnswer, contents: Mapping[EntryId, str]) -> tu
         contents: the long-term memory.
     """
     searches = scored.answer.searches
-    if not scored.from_memory:
+    if not scored.right_and_known:
         return (False,) * len(searches)
     saying = {hit for hit in scored.answer.hits if says_any(contents.get(hit, ""), scored.question.answers)}
     brought = [bool(saying.intersection(search.hits)) for search in searches]
@@ -150,7 +153,7 @@ def entry_credit(answers: Sequence[ScoredAnswer], contents: Mapping[EntryId, str
     """
     credit: dict[EntryId, float] = {}
     for scored in answers:
-        if not scored.from_memory or scored.score is None:
+        if not scored.right_and_known or scored.score is None:
             continue
         hits = scored.answer.hits
         saying = {hit for hit in hits if says_any(contents.get(hit, ""), scored.question.answers)}

@@ -6,7 +6,6 @@ As a program: `python -m memquartet.training.checkpoints gguf FILE FOLDER` or `â
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -62,7 +61,7 @@ def merge(checkpoint: Path, folder: Path) -> None:
     if not actor.is_dir():
         raise InputError(f"{str(checkpoint)!r} holds no folder 'actor': expected a run's global_step_N")
     command = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
-    with _with_any_attention(actor) as readable:
+    with _without_attention(actor) as readable:
         ended = subprocess.run(
             [*command, "--local_dir", str(readable), "--target_dir", str(folder)],
             capture_output=True,
@@ -74,7 +73,7 @@ def merge(checkpoint: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _with_any_attention(actor: Path) -> Iterator[Path]:
+def _without_attention(actor: Path) -> Iterator[Path]:
     """The actor's folder, its model's config without the attention it was trained with.
 
     verl writes that down. Where it was packed (`packed_attention`), neither the merger nor anybody who loads the merged
@@ -82,16 +81,14 @@ def _with_any_attention(actor: Path) -> Iterator[Path]:
     """
     with TemporaryDirectory(prefix="memquartet-") as place:
         copy = Path(place)
-        for one in actor.iterdir():
-            if one.name != _MODEL:
-                (copy / one.name).symlink_to(one.resolve())
-        if (actor / _MODEL).is_dir():
-            shutil.copytree(actor / _MODEL, copy / _MODEL)
-        path = copy / _MODEL / "config.json"
-        if path.exists():
-            config = json.loads(path.read_text(encoding="utf-8"))
-            config.pop("attn_implementation", None)
-            path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (copy / _MODEL).mkdir()
+        for one in (*actor.iterdir(), *(actor / _MODEL).glob("*")):
+            if one.name == "config.json":
+                config = json.loads(one.read_text(encoding="utf-8"))
+                config.pop("attn_implementation", None)
+                (copy / _MODEL / one.name).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            elif one.name != _MODEL:
+                (copy / one.relative_to(actor)).symlink_to(one.resolve())
         yield copy
 
 

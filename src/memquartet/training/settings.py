@@ -59,7 +59,7 @@ class TrainingSettings(_Section):
     max_tokens: Mapping[Role, int] = Field(default_factory=dict)
     rewards: Mapping[str, Mapping[str, float]] = Field(default_factory=dict)
     equal_roles: bool = True
-    role_weight_limit: float = Field(default=math.inf, gt=0)
+    role_weight_limit: float = Field(default=math.inf, ge=1)
     updates: int = Field(default=1, ge=1)
     seed: int = 0
     seeded: bool = False
