@@ -85,7 +85,7 @@ TAUGHT: tuple[TaughtModel, ...] = (
         name="memquartet-135m",
         base="smollm2-135m",
         file="memquartet-135m.gguf",
-        sha256="515c8e7a47fe4c4051824bac00f8bc0904a5fdd89db0bfb6edec3c087bf1b586",
+        sha256="277c37a268c606a1a608f03a1fba4bd523a4e100e5438fc0a3af088f80d797bf",
         licence="Apache-2.0",
         prompts="short",
     ),
