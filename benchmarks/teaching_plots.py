@@ -31,7 +31,7 @@ def draw(told: Sequence[Told], out: Path) -> list[str]:
         if figure is not None:
             path = out.with_name(f"{out.name}-{name}.png")
             path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=110)
+            figure.savefig(path, dpi=110, bbox_inches="tight")
             written.append(path.name)
     return written
 
@@ -79,7 +79,7 @@ def _grouped(groups: Sequence[tuple[str, Sequence[Bar]]], label: str) -> Figure:
     axes.set_ylim(0, 1)
     axes.set_ylabel(label)
     axes.grid(axis="y", alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return figure
 
 
