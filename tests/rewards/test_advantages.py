@@ -177,7 +177,7 @@ def test_no_weight_is_above_the_limit_the_whole_keeps_its_size_and_unbounded_rol
     assert sum(size * w for _, size, w in visible) == pytest.approx(sum(size for _, size, _ in visible))
     free: dict[str, float] = {}
     for role, size, weight in visible:
-        if weight < limit - 1e-9:
+        if size and weight < limit - 1e-9:
             free[role] = free.get(role, 0.0) + size * weight
     assert max(free.values(), default=0) == pytest.approx(min(free.values(), default=0))
 
