@@ -17,15 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
 
-import numpy as np
-
 from memquartet.core.trajectory import Role, TurnStatus
 from memquartet.errors import InputError
+from memquartet.scoring.summary import summarize
 from memquartet.training.records import Metrics, RunRecord, Transcript, read_run
 
 AVERAGED = 5
 """Steps at the beginning and at the end whose mean is told."""
-DRAWS = 10_000
 Measure = Callable[[Mapping[str, float]], float | None]
 """What a step's metrics say of something; None where they do not."""
 
@@ -35,8 +33,8 @@ def _logged(key: str) -> Measure:
 
 
 def _usable(role: Role) -> Measure:
-    invalid = _logged(f"role/{role}/invalid")
-    return lambda data: None if (share := invalid(data)) is None else 1 - share
+    key = f"role/{role}/invalid"
+    return lambda data: 1 - data[key] if key in data else None
 
 
 CURVES: Mapping[str, Measure] = {
@@ -199,11 +197,10 @@ _MEASURES: Mapping[str, Callable[[Transcript], float | None]] = {
 
 
 def _validated(episodes: Sequence[Transcript]) -> dict[str, object]:
-    values = {name: [measure(one) for one in episodes] for name, measure in _MEASURES.items()}
-    return {
-        "n": len(episodes),
-        **{name: _interval([one for one in found if one is not None]) for name, found in values.items()},
+    measured = {
+        name: summarize([measure(one) for one in episodes]).as_json() for name, measure in _MEASURES.items()
     }
+    return {"n": len(episodes), **measured}
 
 
 def _change(transcripts: Mapping[int, Sequence[Transcript]]) -> dict[str, object]:
@@ -220,26 +217,18 @@ def _change(transcripts: Mapping[int, Sequence[Transcript]]) -> dict[str, object
     found: dict[str, object] = {"n": len(both)}
     for name, measure in _MEASURES.items():
         pairs = [(measure(before), measure(after)) for before, after in both]
-        found[name] = _interval(
+        found[name] = summarize(
             [after - before for before, after in pairs if before is not None and after is not None]
-        )
+        ).as_json()
     return found
 
 
-def _interval(values: Sequence[float]) -> tuple[float, float, float] | None:
-    """Mean, and its 95 % percentile bootstrap interval."""
-    if not values:
-        return None
-    drawn = np.random.default_rng(0).choice(np.array(values), size=(DRAWS, len(values)))
-    low, high = np.percentile(drawn.mean(axis=1), [2.5, 97.5])
-    return float(np.mean(values)), float(low), float(high)
-
-
-def _cell(told: tuple[float, float, float] | None, *, signed: bool) -> str:
-    if told is None:
-        return "—"
-    middle, low, high = (f"{100 * one:{'+' if signed else ''}.1f}" for one in told)
-    return f"{middle} [{low}, {high}]"
+def _cell(told: Mapping[str, float | None], *, signed: bool) -> str:
+    middle, low, high = (
+        "—" if (value := told[name]) is None else f"{100 * value:{'+' if signed else ''}.1f}"
+        for name in ("mean", "low", "high")
+    )
+    return middle if low == "—" else f"{middle} [{low}, {high}]"
 
 
 def _seconds(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -42,7 +42,8 @@ class TrainingSettings(_Section):
     a file ROLE.md for each role. `max_tokens` bounds a role's output within verl's `response_length`. `seeded` sends a seed with each call, so
     that equal runs draw equal tokens; servers pay for it with speed. `timeout` is in seconds a model call.
     `equal_roles` gives the roles the same weight in the loss however many tokens they write, but a token's weight is
-    multiplied by `role_weight_limit` at most; `updates` is the number of optimizer steps a batch makes; `branch_budget` bounds the counterfactuals of an episode.
+    multiplied by `role_weight_limit` at most; `updates` is the number of optimizer steps a batch makes;
+    `branch_budget` bounds the counterfactuals of an episode.
     """
 
     credit: CreditMode = CreditMode.ROLE
