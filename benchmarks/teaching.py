@@ -8,7 +8,8 @@ r"""What teaching brings: one model's row of the results table, with the memory'
 
 Sets: generated validation worlds (`--episodes` of every kind for each of `--seeds`), FactConsolidation 6k single- and
 multi-hop, LoCoMo's conv-30, LongMemEval's development questions (files under --data). Rows: the four agents asking
-once (`quartet`) and with further searches (`quartet_search`), and with the same model and answerer `no_memory`,
+once (`quartet`), with further searches (`quartet_search`) and with these but without the text's own lines
+(`quartet_facts`), and with the same model and answerer `no_memory`,
 `full_context`, `rag_bm25`; `oracle` and `oracle_search` where the truth is known.
 
 `run` writes OUT/teaching.json, OUT/teaching.md and plots, and below OUT/SET/ROW what `memquartet eval run` writes.
@@ -84,6 +85,7 @@ def rows(searches: int) -> dict[str, Row]:
     return {
         "quartet": Row(system="quartet", settings=once),
         "quartet_search": Row(system="quartet", settings=again),
+        "quartet_facts": Row(system="quartet", settings={**again, "line_top_k": 0}),
         "no_memory": Row(system="no_memory", settings={}),
         "full_context": Row(system="full_context", settings={}),
         "rag_bm25": Row(system="rag_bm25", settings={}),

@@ -28,11 +28,14 @@ def test_answerers_get_their_own_score_and_builders_the_mean() -> None:
     assert rewards.outcome == 0.5
 
 
-def test_rewards_stand_in_the_order_of_the_turns_and_are_compared_by_role() -> None:
+def test_rewards_stand_in_the_order_of_the_turns_and_are_compared_by_role_and_unit_of_work() -> None:
     episode = lived().episode()
     rewards = reward_episode(episode, TWO).turns
     assert [(r.index, r.role) for r in rewards] == [(i, t.role) for i, t in enumerate(episode.turns)]
-    assert {r.group for r in rewards} == {"s/extractor", "s/manager", "s/answerer"}
+    assert [r.group for r in rewards] == [
+        *("s/chunk-0/extractor", "s/chunk-0/manager", "s/chunk-1/extractor", "s/chunk-1/manager"),
+        *("s/question-0/answerer", "s/question-1/answerer"),
+    ]
 
 
 def test_broadcast_gives_every_turn_the_outcome_in_one_group() -> None:
@@ -198,7 +201,7 @@ def test_branch_credit_takes_the_place_of_provenance_around_one_half() -> None:
     found = [[p.value for p in r.parts if p.name == Part.BRANCH] for r in rewards]
     assert found == [[1.0], [0.25], [0.5], [None], [], []]
     assert not any(p.name == Part.PROVENANCE for r in rewards for p in r.parts)
-    assert [r.group for r in rewards][2:4] == ["s/extractor", "s/manager/unprobed"]
+    assert [r.group for r in rewards][2:4] == ["s/chunk-1/extractor", "s/chunk-1/manager/unprobed"]
 
 
 def test_silence_earns_less_by_branches_than_useless_facts_unless_nobody_needs_the_chunk() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,8 @@ from tests.rewards.episodes import World, question, sample
 from memquartet.core.samples import Sample
 from memquartet.core.trajectory import FactOutcome, Role
 from memquartet.rewards.credit import reward_episode
+from memquartet.rewards.ledger import Ledger
+from memquartet.rewards.outcome import entry_credit, scored_answers
 from memquartet.rewards.parts import Part
 
 UNTIMED = settings(deadline=None, max_examples=50)
@@ -281,3 +285,15 @@ def test_extractor_and_manager_share_the_provenance_of_their_step(step: int) -> 
     world.step(world.add("Cid sails")).answer("Rome", "m1")
     mine = part(world, Part.PROVENANCE, step=step)
     assert mine == part(world, Part.PROVENANCE, role=Role.MANAGER, step=step) == [0.5, 0.0][step]
+
+
+def test_where_a_line_of_the_text_alone_says_the_answer_no_fact_earns_anything() -> None:
+    world = World()
+    world.step(world.add("Ann is fond of tea"), world.add("Ann moved"))
+    world.memory.insert("verbatim", "Ann: Rome it is!")
+    world.answer("Rome", "m1", "m2", "m3")
+    asked = sample(["Ann: Rome it is!"], question(0, "Rome"))
+    shown = replace(world.answers[0], memories=("Ann is fond of tea", "Ann moved", "Ann: Rome it is!"))
+    episode = replace(world.episode(), answers=(shown,))
+    credit = entry_credit(scored_answers(episode, asked), Ledger.of(episode).contents)
+    assert credit == {"m3": 1.0}

@@ -107,7 +107,7 @@ def test_no_search_earns_more_than_answering_at_once_would(
 def test_turns_after_a_search_are_compared_with_one_another_only() -> None:
     episode = lived("Rome", (NOISE,), (BEA,), (ROME,))
     groups = [paid.group for paid in answerers(episode)]
-    assert groups == ["s/answerer", "s/answerer/searched-1", "s/answerer/searched-2"]
+    assert groups == [f"s/question-0/answerer{after}" for after in ("", "/searched-1", "/searched-2")]
     assert {paid.group for paid in answerers(episode, CreditMode.BROADCAST)} == {"s"}
 
 

@@ -8,6 +8,8 @@ from memquartet.agents.prompt_sets import SHORT
 from memquartet.benchmarks.worlds.catalog import WorldKind, make_worlds
 from memquartet.core.trajectory import Role
 from memquartet.scoring.registry import score
+from memquartet.systems.oracle import UNKNOWN
+from memquartet.training.demonstration_sets import LAPSE_SHARES, drawn_faults, drawn_settings
 from memquartet.training.demonstrations import Demonstration, demonstrate
 from memquartet.training.settings import TrainingSettings
 
@@ -94,3 +96,30 @@ async def test_where_the_manager_slips_the_old_value_is_shown_and_the_new_one_de
                 clean.messages[-1].content.splitlines()
             )
     assert stale > 0
+
+
+async def test_where_a_fact_was_overlooked_its_line_is_shown_and_the_answer_demonstrated() -> None:
+    from_lines = 0
+    for sample in make_worlds(WorldKind.FRIENDS, 5, 4):
+        settings = TrainingSettings(answer_top_k=20, line_top_k=5)
+        whole = await demonstrate(sample, settings)
+        lapsed = await demonstrate(sample, settings, lapses=1.0, random=Random(0))
+        extracted = [[d.output for d in found if d.role is Role.EXTRACTOR] for found in (whole, lapsed)]
+        assert extracted[0] == extracted[1]
+        assert not any(d.role is Role.MANAGER for d in lapsed)
+        asked = {
+            d.messages[-1].content.rpartition("Question: ")[2]: d for d in lapsed if d.role is Role.ANSWERER
+        }
+        for question in sample.questions:
+            told = asked[question.text]
+            if question.answers and told.output != UNKNOWN and score("exact_match", told.output, question):
+                from_lines += 1
+    assert from_lines > 5
+
+
+async def test_without_lines_nothing_is_overlooked_in_varied_demonstrations() -> None:
+    plain = TrainingSettings()
+    assert {drawn_faults(plain, Random(seed))["lapses"] for seed in range(30)} == {0.0}
+    lined = TrainingSettings(line_top_k=4)
+    assert {drawn_faults(lined, Random(seed))["lapses"] for seed in range(30)} == set(LAPSE_SHARES)
+    assert {drawn_settings(lined, Random(seed)).line_top_k for seed in range(60)} == set(range(5))

@@ -35,7 +35,7 @@ async def test_each_search_is_a_training_row_that_is_paid_with_the_answer() -> N
     episode = await run_episode(SAMPLE, Team.of(ScriptedModel(team)), memory, settings=settings.episode)
     reward = reward_episode(episode, SAMPLE)
     rows = episode_rows(episode, reward, trainable=frozenset({Role.ANSWERER}), filler=0)
-    assert [row.group for row in rows] == ["s/answerer", "s/answerer/searched-1"]
+    assert [row.group for row in rows] == ["s/question-0/answerer", "s/question-0/answerer/searched-1"]
     assert [row.reward for row in rows] == [1.0, 1.0]
     assert [row.parts["search"] for row in rows] == [1.0, None]
     assert rows[0].prompt_ids != rows[1].prompt_ids

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from memquartet.agents.base import AgentSettings, Reading, Reply, Task, ask, render_prompt, shipped_prompt
-from memquartet.agents.prompt_sets import TAUGHT_SEARCHES
+from memquartet.agents.prompt_sets import TAUGHT_LINES, TAUGHT_SEARCHES
 from memquartet.agents.rendering import in_time_order, memory_line, within_window
 from memquartet.core.memory import Hit, MemoryState
 from memquartet.core.messages import Message
@@ -59,6 +59,11 @@ class Answerer:
     def taught_searches(self) -> int:
         """How often it may search again where nobody says so: never, unless its model was taught with such a prompt."""
         return TAUGHT_SEARCHES if self.model.prompts is not None and SEARCHES in self._text else 0
+
+    @property
+    def taught_lines(self) -> int:
+        """How many lines of the text it is shown with each search where nobody says so: none, unless it was taught to."""
+        return TAUGHT_LINES if self.model.prompts is not None else 0
 
     @property
     def _text(self) -> str:

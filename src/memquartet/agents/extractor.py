@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from memquartet.agents.base import AgentSettings, Reading, Reply, Task, ask, render_prompt, shipped_prompt
-from memquartet.core.memory import Fact, MemoryType
+from memquartet.core.memory import FACT_TYPES, Fact, MemoryType
 from memquartet.core.samples import Chunk
 from memquartet.core.trajectory import Role, TurnStatus
 from memquartet.llm.parsing import parse_json
@@ -140,6 +140,6 @@ def _text_and_type(item: object, default: MemoryType) -> tuple[str | None, Memor
         kind = item.get("type", default)
         return (
             text if isinstance(text, str) else None,
-            MemoryType(kind) if kind in list(MemoryType) else default,
+            MemoryType(kind) if kind in FACT_TYPES else default,
         )
     return None, default

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from memquartet.core.memory import EntryId, Hit, MemoryEntry, Meta, MetaValue
 from memquartet.core.samples import Chunk
-from memquartet.memory.limits import SAID_AT
+from memquartet.memory.limits import SAID_AT, entry_number
 
 T = TypeVar("T")
 _DATE = re.compile(r"^\(\d{4}-\d\d-\d\d\) ")
@@ -37,7 +38,13 @@ def undated(line: str) -> str:
 
 def in_time_order(hits: Iterable[Hit]) -> list[Hit]:
     """Oldest first by event time, then by the time of writing; hits without an event time come first."""
-    return sorted(hits, key=lambda hit: (str(hit.entry.meta.get(SAID_AT, "")), hit.entry.updated_at))
+
+    def age(hit: Hit) -> tuple[str, datetime, int]:
+        entry = hit.entry
+        # What was written at once, as the lines of a text are, has one time.
+        return str(entry.meta.get(SAID_AT, "")), entry.updated_at, entry_number(entry.entry_id) or 0
+
+    return sorted(hits, key=age)
 
 
 def within_window(

@@ -147,6 +147,14 @@ def build(
     help="Whether each sample draws its own chunk length, numbers of retrieved memories and of searches, and share of slips.",
 )
 @click.option(
+    "--line-top-k",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Most lines of the text, word for word, that are shown beside the facts with each search for a question; some"
+    " facts are then said by their line alone.",
+)
+@click.option(
     "--abstentions",
     type=click.FloatRange(min=0, max=1),
     default=1.0,
@@ -175,6 +183,7 @@ def demonstrations(
     split: str,
     prompts: str,
     max_searches: int,
+    line_top_k: int,
     varied: bool,
     abstentions: float,
     observed: str | None,
@@ -196,7 +205,7 @@ def demonstrations(
             )
     parquet_writer()  # what is missing is said now, and not after minutes of work
     wanted = [read_world_name(_whole_world(world, Split(split), seed)) for world in worlds]
-    settings = TrainingSettings(prompts=prompts, max_searches=max_searches)
+    settings = TrainingSettings(prompts=prompts, max_searches=max_searches, line_top_k=line_top_k)
     seen = _observed(observed, settings, varied=varied, seed=seed) if observed else []
     if asked:
         seen += asked_demonstrations(asked, ASKED_WAYS, settings, varied=varied, seed=seed)

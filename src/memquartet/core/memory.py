@@ -33,12 +33,18 @@ class FixedMeta(dict[str, MetaValue]):
 
 
 class MemoryType(StrEnum):
-    """The two long-term memories; the short-term one is `MemoryState`."""
+    """What an entry of the long-term memory is; the short-term one is `MemoryState`."""
 
     SEMANTIC = "semantic"
     """What is so: profiles, preferences, relations, general knowledge."""
     EPISODIC = "episodic"
     """What happened: events with a time and a place."""
+    VERBATIM = "verbatim"
+    """What was said, word for word: a line of a text that the agents read."""
+
+
+FACT_TYPES = frozenset({MemoryType.SEMANTIC, MemoryType.EPISODIC})
+"""What the agents write in their own words, decide about and rethink."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,7 +150,7 @@ class Memory:
         """Store a new entry.
 
         Args:
-            memory_type: "semantic" or "episodic".
+            memory_type: "semantic", "episodic" or "verbatim".
             content: the text; trimmed and NFC-normalised, 1 to 100,000 characters.
             meta: plain values by key, at most 64.
             said_at: when it was said or happened, if that is not now; kept as `meta["said_at"]`.

@@ -43,7 +43,8 @@ class CreditMode(StrEnum):
     BROADCAST = "broadcast"
     """Every turn gets the episode's outcome; episodes of one sample are compared (stock GRPO)."""
     ROLE = "role"
-    """Every turn gets its own reward; turns of one role and sample are compared."""
+    """Every turn gets its own reward; what one role did about one chunk or question is compared, over the episodes of a
+    sample: how hard a question is does not count as its answer's worth."""
     BRANCH = "branch"
     """As `ROLE`, with counterfactual credit (see `memquartet.rewards.branch`) in the place of provenance."""
 
@@ -141,10 +142,12 @@ def reward_episode(
 
 def _turn_reward(placed: PlacedTurn, judged: _Judged, mode: CreditMode, mix: RewardMix) -> TurnReward:
     role = placed.turn.role
-    group = judged.episode.sample_id if mode is CreditMode.BROADCAST else f"{judged.episode.sample_id}/{role}"
+    group = judged.episode.sample_id
     if mode is CreditMode.BROADCAST:
         parts: tuple[RewardPart, ...] = (RewardPart(name=Part.CORRECTNESS, value=judged.outcome),)
     else:
+        unit = f"chunk-{placed.step}" if placed.answer is None else f"question-{placed.answer}"
+        group += f"/{unit}/{role}"
         left_out = Part.BRANCH if mode is CreditMode.ROLE else Part.PROVENANCE
         found = judged.parts(placed) if placed.counted else [format_part(placed.turn)]
         parts = mix.weighted(role, (part for part in found if part.name != left_out))

@@ -131,7 +131,7 @@ def useful_searches(scored: ScoredAnswer, contents: Mapping[EntryId, str]) -> tu
     searches = scored.answer.searches
     if not scored.right_and_known:
         return (False,) * len(searches)
-    saying = {hit for hit in scored.answer.hits if says_any(contents.get(hit, ""), scored.question.answers)}
+    saying = _saying(scored, contents)
     brought = [bool(saying.intersection(search.hits)) for search in searches]
     if not saying:
         return tuple(bool(search.hits) for search in searches)
@@ -148,16 +148,26 @@ def entry_credit(answers: Sequence[ScoredAnswer], contents: Mapping[EntryId, str
     To be among the top-k is not yet to be of use: a small memory is retrieved whole for every question. So where
     some hits of a right answer say an accepted answer, these earn the answer's score and the others nothing;
     where none does (yes or no, dates, counts), the hit of rank r earns score / r. An entry keeps the most that
-    any answer gives it. Where there is nothing to be known, no entry has served the answer that says so: otherwise a
+    any answer gives it. Where only a line of the text says it, no fact earns anything. Where there is nothing to be known, no entry has served the answer that says so: otherwise a
     team that never knows anything earns credit for whatever it wrote.
     """
     credit: dict[EntryId, float] = {}
     for scored in answers:
         if not scored.right_and_known or scored.score is None:
             continue
-        hits = scored.answer.hits
-        saying = {hit for hit in hits if says_any(contents.get(hit, ""), scored.question.answers)}
-        for rank, hit in enumerate(hits, start=1):
+        saying = _saying(scored, contents)
+        for rank, hit in enumerate(scored.answer.hits, start=1):
             share = float(hit in saying) if saying else 1 / rank
             credit[hit] = max(credit.get(hit, 0.0), scored.score * share)
     return {hit: value for hit, value in credit.items() if value > 0}
+
+
+def _saying(scored: ScoredAnswer, contents: Mapping[EntryId, str]) -> frozenset[EntryId]:
+    """The hits that say an accepted answer. A line of the text, which no fact wrote, is known from what was shown."""
+    answer = scored.answer
+    shown = dict(zip(answer.hits, answer.memories, strict=False))
+    return frozenset(
+        hit
+        for hit in answer.hits
+        if says_any(contents.get(hit) or shown.get(hit, ""), scored.question.answers)
+    )

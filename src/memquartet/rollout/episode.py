@@ -5,6 +5,8 @@ The agents never meet each other nor the store; this module carries values betwe
     chunk → facts → (important: retrieve → decide → apply) and (unimportant: fold → state) → next chunk
     question → retrieve → answer, or (with `max_searches`) search → retrieve → answer
 
+With `line_top_k` the lines of a chunk are kept word for word, too, and retrieved beside the facts; see `lines`.
+
 A model's mistake stays in the trajectory and the episode goes on. When the world fails (server, disk) the unit
 of work is marked with the failure; a chunk that could not be read ends the reading, and its questions are left
 unanswered rather than answered from half a memory.
@@ -13,7 +15,7 @@ unanswered rather than answered from half a memory.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
@@ -22,10 +24,23 @@ from memquartet.agents.base import Reply, Task, derive_seed
 from memquartet.agents.manager import FactDecision
 from memquartet.agents.rendering import chunk_meta
 from memquartet.agents.team import Team
-from memquartet.core.memory import EVERYWHERE, Fact, Hit, Insert, Provenance, Receipt, Scope
+from memquartet.core.memory import (
+    EVERYWHERE,
+    FACT_TYPES,
+    Delete,
+    EntryId,
+    Fact,
+    Hit,
+    Insert,
+    MemoryType,
+    Provenance,
+    Receipt,
+    Scope,
+)
 from memquartet.core.samples import Chunk, Question, Sample
 from memquartet.core.trajectory import (
     Answer,
+    Decision,
     Episode,
     FactOutcome,
     Failure,
@@ -37,6 +52,7 @@ from memquartet.errors import WorldError, first_of_group
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Filters, SearchMethod
 from memquartet.rollout.answering import answer_question
+from memquartet.rollout.lines import LINE, line_named, lines_of, source_of, with_line
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -51,17 +67,23 @@ class EpisodeSettings:
 
     `max_searches` is how often the answerer may search again with a query of its own, for each question; every
     such search adds up to `answer_top_k` memories. 0 is one search, by the question; None is as often as the
-    answerer's model was taught to, see `searches`.
+    answerer's model was taught to, see `searches`. `line_top_k` is how many lines of the text each search for a
+    question shows beside the facts, word for word; 0 keeps none, None is what the answerer's model was taught with.
     """
 
     fact_top_k: int = 3
     answer_top_k: int = 10
     max_searches: int | None = None
+    line_top_k: int | None = None
     method: SearchMethod = SearchMethod.HYBRID
 
     def searches(self, answerer: Answerer) -> int:
         """How often this answerer may search again."""
         return answerer.taught_searches if self.max_searches is None else self.max_searches
+
+    def lines(self, answerer: Answerer) -> int:
+        """How many lines this answerer is shown with each search."""
+        return answerer.taught_lines if self.line_top_k is None else self.line_top_k
 
 
 DEFAULT_SETTINGS = EpisodeSettings()
@@ -106,16 +128,12 @@ class Rollout:
         """Answer one question; nothing is written."""
         work = _Work(seed=derive_seed(self.seed, "question", question.question_id))
 
-        async def retrieve(query: str) -> Sequence[Hit]:
-            (hits,) = await self._search([query], self.settings.answer_top_k)
-            return hits
-
         answered, failure = None, None
         try:
             answered = await answer_question(
                 self.team.answerer,
                 question,
-                retrieve,
+                self.retrieve,
                 self.memory.state(self.scope),
                 task=work.task(),
                 max_searches=self.settings.searches(self.team.answerer),
@@ -131,6 +149,14 @@ class Rollout:
             memories=answered.memories if answered else (),
             searches=answered.searches if answered else (),
         )
+
+    async def retrieve(self, query: str) -> Sequence[Hit]:
+        """What is shown for a question: facts, best first, then lines of the text, best first."""
+        (hits,) = await self._search([query], self.settings.answer_top_k)
+        if lines := self.settings.lines(self.team.answerer):
+            (said,) = await self._search([query], lines, frozenset({MemoryType.VERBATIM}))
+            return [*hits, *said]
+        return hits
 
     async def answer_all(
         self, questions: Sequence[Question], on_progress: Progress = lambda _: None
@@ -168,8 +194,10 @@ class Rollout:
         hits = await self._search([fact.text for fact in important], self.settings.fact_top_k)
         return await self.team.manager.decide(important, hits, meta=chunk_meta(chunk), task=work.task())
 
-    async def _search(self, queries: Sequence[str], top_k: int) -> Sequence[Sequence[Hit]]:
-        filters = Filters(scope=self.scope)
+    async def _search(
+        self, queries: Sequence[str], top_k: int, types: frozenset[MemoryType] = FACT_TYPES
+    ) -> Sequence[Sequence[Hit]]:
+        filters = Filters(scope=self.scope, memory_types=types)
         method = self.settings.method
         return await _off_loop(
             self.memory,
@@ -184,23 +212,56 @@ class Rollout:
         origin: str,
     ) -> tuple[FactOutcome, ...]:
         outcomes: list[FactOutcome] = []
+        decisions = () if decided is None else decided.value or ()
         with self.memory.transaction():
+            lines = self._keep_lines(chunk, decisions, origin)
             if decided is not None:
                 why = _provenance(chunk, decided.turn, origin)
-                outcomes.extend(self._carry_out(decision, why) for decision in decided.value or ())
+                outcomes.extend(self._carry_out(one, why, lines.get(one.fact.text)) for one in decisions)
             if folded is not None and folded.value is not None:
                 self.memory.set_state(
                     folded.value, scope=self.scope, provenance=_provenance(chunk, folded.turn, origin)
                 )
         return tuple(outcomes)
 
-    def _carry_out(self, decision: FactDecision, why: Provenance) -> FactOutcome:
+    def _keep_lines(
+        self, chunk: Chunk, decisions: Sequence[FactDecision], origin: str
+    ) -> Mapping[str, EntryId]:
+        """Store the chunk's lines, if any are ever shown, and tell by a fact's text which entry is its line.
+
+        A line that says nothing but what the memory holds already (NOOP) is left out.
+        """
+        if not self.settings.lines(self.team.answerer):
+            return {}
+        lines = lines_of(chunk.text)
+        sources = {one.fact.text: source_of(one.fact.text, lines) for one in decisions}
+        told = {sources[one.fact.text] for one in decisions if one.decision is not Decision.NOOP}
+        kept = [number for number in range(len(lines)) if number in told or number not in sources.values()]
+        inserts = [
+            Insert(content=lines[number], memory_type=MemoryType.VERBATIM, meta=chunk_meta(chunk))
+            for number in kept
+        ]
+        why = Provenance(actor="reading", source=chunk.text, origin=origin)
+        receipts = self.memory.apply(inserts, scope=self.scope, provenance=why)
+        stored = {
+            number: receipt.entry_id
+            for number, receipt in zip(kept, receipts, strict=True)
+            if receipt.applied and receipt.entry_id
+        }
+        return {text: stored[source] for text, source in sources.items() if source in stored}
+
+    def _carry_out(self, decision: FactDecision, why: Provenance, line: EntryId | None) -> FactOutcome:
         """Apply one decision; where the store refuses (an entry vanished meanwhile) the fact is stored as new."""
-        receipts = self.memory.apply(decision.ops, scope=self.scope, provenance=why)
+        ops = [with_line(op, line) for op in decision.ops]
+        receipts = self.memory.apply(ops, scope=self.scope, provenance=why)
         refused = not all(receipt.applied for receipt in receipts)
         if refused:
             new = Insert(content=decision.fact.text, memory_type=decision.fact.memory_type)
-            receipts = [*receipts, *self.memory.apply([new], scope=self.scope, provenance=why)]
+            receipts = [
+                *receipts,
+                *self.memory.apply([with_line(new, line)], scope=self.scope, provenance=why),
+            ]
+        self._drop_lines(receipts, why)
         return FactOutcome(
             fact=decision.fact,
             candidates=decision.candidates,
@@ -208,6 +269,14 @@ class Rollout:
             receipts=tuple[Receipt, ...](receipts),
             defaulted=decision.defaulted or refused,
         )
+
+    def _drop_lines(self, receipts: Sequence[Receipt], why: Provenance) -> None:
+        """Remove the lines of what was replaced or deleted, unless another fact names them."""
+        for receipt in receipts:
+            before = receipt.before if receipt.applied else None
+            line = line_named(before) if before else None
+            if line and not self.memory.entries(Filters(scope=self.scope, where={LINE: line})):
+                self.memory.apply([Delete(entry_id=line)], scope=self.scope, provenance=why)
 
 
 async def run_episode(

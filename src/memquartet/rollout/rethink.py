@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from memquartet.agents.base import Task, derive_seed
 from memquartet.agents.manager import MemoryManager
-from memquartet.core.memory import EVERYWHERE, Delete, MemoryEntry, Provenance, Receipt, Scope
+from memquartet.core.memory import EVERYWHERE, FACT_TYPES, Delete, MemoryEntry, Provenance, Receipt, Scope
 from memquartet.core.trajectory import Failure, Trajectory, Turn
 from memquartet.errors import WorldError
 from memquartet.memory.memory import Memory
@@ -81,7 +81,7 @@ def similar_groups(
     memory: Memory, scope: Scope, settings: RethinkSettings
 ) -> Iterator[Sequence[MemoryEntry]]:
     """Groups of two or more entries that resemble each other, in the order of their first entry's writing."""
-    filters = Filters(scope=scope)
+    filters = Filters(scope=scope, memory_types=FACT_TYPES)
     taken: set[str] = set()
     for entry in sorted(memory.entries(filters), key=lambda e: e.created_at):
         if entry.entry_id in taken:
@@ -102,7 +102,9 @@ def _remove_copies(memory: Memory, scope: Scope) -> Sequence[Receipt]:
     """Delete entries whose words stand in an older entry of the same scope and type."""
     seen: dict[tuple[object, ...], MemoryEntry] = {}
     copies = []
-    for entry in sorted(memory.entries(Filters(scope=scope)), key=lambda e: e.created_at):
+    for entry in sorted(
+        memory.entries(Filters(scope=scope, memory_types=FACT_TYPES)), key=lambda e: e.created_at
+    ):
         key = (entry.scope, entry.memory_type, " ".join(entry.content.casefold().split()))
         if seen.setdefault(key, entry) is not entry:
             copies.append(Delete(entry_id=entry.entry_id))

@@ -34,6 +34,7 @@ from memquartet.llm.protocols import ChatRequest, Completion
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Embedder
 from memquartet.rollout.episode import DEFAULT_SETTINGS, EpisodeSettings, Progress, run_episode
+from memquartet.rollout.lines import lines_of, source_of
 from memquartet.systems.protocols import Session
 from memquartet.systems.quartet import Quartet
 
@@ -101,6 +102,7 @@ class Knowledge:
 
     by_chunk: Mapping[str, Sequence[TrueFact]]
     by_text: Mapping[str, TrueFact]
+    by_line: Mapping[str, Sequence[TrueFact]]
     order: Mapping[str, int]
     sample: Sample
 
@@ -108,21 +110,30 @@ class Knowledge:
     def of(cls, sample: Sample) -> Knowledge:
         """Read a sample's truth."""
         facts = truth_of(sample)
+        by_chunk = {
+            chunk.index: [fact for fact in facts if fact.chunk == chunk.index] for chunk in sample.chunks
+        }
+        by_line: dict[str, list[TrueFact]] = {}
+        for chunk in sample.chunks:
+            lines = lines_of(chunk.text)
+            for fact in by_chunk[chunk.index]:
+                if (source := source_of(fact.text, lines)) is not None:
+                    by_line.setdefault(lines[source], []).append(fact)
         return cls(
-            by_chunk={
-                chunk.text.strip(): [fact for fact in facts if fact.chunk == chunk.index]
-                for chunk in sample.chunks
-            },
+            by_chunk={chunk.text.strip(): by_chunk[chunk.index] for chunk in sample.chunks},
+            by_line=by_line,
             by_text={fact.text: fact for fact in facts},
             order={fact.text: number for number, fact in enumerate(facts)},
             sample=sample,
         )
 
     def understood(self, lines: Sequence[str]) -> Iterator[tuple[str, TrueFact]]:
-        """Short id (empty for a list item) and meaning of the lines that show something known."""
+        """Short id (empty for a list item) and meaning of the lines that show something known, a fact or a line."""
         for line in lines:
-            if (found := _SHOWN.fullmatch(line)) and (fact := self.by_text.get(found[2])):
-                yield found[1] or "", fact
+            if found := _SHOWN.fullmatch(line):
+                fact = self.by_text.get(found[2])
+                for meant in [fact] if fact else self.by_line.get(found[2], ()):
+                    yield found[1] or "", meant
 
 
 class OracleModel:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from memquartet.agents.base import Task
 from memquartet.agents.team import Team
-from memquartet.core.memory import Hit
 from memquartet.core.samples import Question, Sample
 from memquartet.core.trajectory import MemoryStep
 from memquartet.errors import ConfigError
@@ -18,7 +16,7 @@ from memquartet.rollout.episode import EpisodeSettings, Progress, Rollout
 from memquartet.systems.associative import AssociativeSettings
 from memquartet.systems.camelot import Consolidator
 from memquartet.systems.posing import Posing
-from memquartet.systems.sessions import RespondingSession, Response, fresh_memory, search_many
+from memquartet.systems.sessions import RespondingSession, Response, fresh_memory
 from memquartet.systems.windows import window_for, windows
 
 QUERY_TOKENS = 64
@@ -76,17 +74,13 @@ class Quartet:
         posing = Posing.of(sample, self.team.answerer.model)
         searches = settings.searches(self.team.answerer)
 
-        async def retrieve(query: str) -> Sequence[Hit]:
-            (hits,) = await search_many(memory, [query], settings.answer_top_k, method=settings.method)
-            return hits
-
         async def respond(question: Question, task: Task) -> Response:
             # A query is no answer: it needs its room also where the benchmark wants ten tokens.
             room = QUERY_TOKENS if searches else 0
             answered = await answer_question(
                 posing.answerer(self.team.answerer, question, at_least=room),
                 question,
-                retrieve,
+                rollout.retrieve,
                 memory.state(),
                 task=task,
                 max_searches=searches,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context
@@ -43,6 +43,8 @@ FACT_TOP_K = (3, 5)
 ANSWER_TOP_K = (4, 10)
 SLIP_SHARES = (0.0, 0.0, 0.15, 0.4)
 """Shares of a sample's updates after which the old memory stays too; see `demonstrate`."""
+LAPSE_SHARES = (0.0, 0.0, 0.3, 0.6)
+"""Shares of a sample's facts that only its lines say; without lines there are none."""
 
 Progress = Callable[[int, int], None]
 """Called with (samples done, samples in total)."""
@@ -143,7 +145,9 @@ def _read_and_answered(
     made: list[Demonstration] = []
     for number, sample in enumerate(samples):
         draw = Random(f"demonstrations/{name}/{number}")
-        shown = asyncio.run(demonstrate(sample, drawn_settings(settings, draw) if varied else settings))
+        drawn = drawn_settings(settings, draw) if varied else settings
+        faults = drawn_faults(drawn, draw) if varied else {}
+        shown = asyncio.run(demonstrate(sample, drawn, **faults, random=draw))
         made += [one for one in shown if one.role in (Role.EXTRACTOR, Role.ANSWERER)]
     return list(dict.fromkeys(made))
 
@@ -244,23 +248,30 @@ async def _live_through(
             first=number,
         )
         if draw:
-            made += await demonstrate(
-                sample, drawn_settings(settings, draw), slips=draw.choice(SLIP_SHARES), random=draw
-            )
+            drawn = drawn_settings(settings, draw)
+            made += await demonstrate(sample, drawn, **drawn_faults(drawn, draw), random=draw)
         else:
             made += await demonstrate(sample, settings)
     return made
 
 
 def drawn_settings(settings: TrainingSettings, draw: Random) -> TrainingSettings:
-    """The settings with numbers of retrieved memories, and of searches up to theirs, as they may be in use."""
+    """The settings with numbers of retrieved memories, and of searches and lines up to theirs, as they may be in use."""
     return settings.model_copy(
         update={
             "fact_top_k": draw.choice(FACT_TOP_K),
             "answer_top_k": draw.randint(*ANSWER_TOP_K),
             "max_searches": draw.randint(0, settings.max_searches),
+            # The most is what is used in the end, so it is drawn most often.
+            "line_top_k": draw.choice((0, draw.randint(0, settings.line_top_k), *[settings.line_top_k] * 2)),
         }
     )
+
+
+def drawn_faults(settings: TrainingSettings, draw: Random) -> Mapping[str, float]:
+    """How often the demonstrating team slips and overlooks; see `demonstrate`."""
+    lapses = draw.choice(LAPSE_SHARES)
+    return {"slips": draw.choice(SLIP_SHARES), "lapses": lapses if settings.line_top_k else 0.0}
 
 
 def _as_chat(shown: Demonstration) -> list[dict[str, str]]:

@@ -16,6 +16,7 @@ from memquartet.agents.manager import MemoryManager
 from memquartet.agents.prompt_sets import prompt_set
 from memquartet.agents.summarizer import Summarizer
 from memquartet.agents.team import Team
+from memquartet.benchmarks.worlds.truth import FactKind
 from memquartet.core.messages import Message
 from memquartet.core.samples import Sample
 from memquartet.core.trajectory import Decision, Role
@@ -36,7 +37,12 @@ class Demonstration:
 
 
 async def demonstrate(
-    sample: Sample, settings: TrainingSettings, *, slips: float = 0.0, random: Random | None = None
+    sample: Sample,
+    settings: TrainingSettings,
+    *,
+    slips: float = 0.0,
+    lapses: float = 0.0,
+    random: Random | None = None,
 ) -> list[Demonstration]:
     """Live through a generated sample with the team that knows what is true in it.
 
@@ -48,7 +54,9 @@ async def demonstrate(
         slips: the probability in [0, 1] that an UPDATE is carried out as an ADD, so that the old memory stays beside
             the new one. What is demonstrated is right by what is shown: of two values the newer, but of a value that
             was withdrawn perhaps the one before it, where that was left.
-        random: draws the slips.
+        lapses: the probability in [0, 1] that an important fact is overlooked, so that only the text's own line says
+            it; what the extractor should have said is demonstrated all the same.
+        random: draws slips and lapses.
 
     Raises:
         InputError: the sample carries no truth.
@@ -63,23 +71,46 @@ async def demonstrate(
     def oracle(role: Role) -> OracleModel:
         return OracleModel(role, knowledge)
 
-    manager = _SlippingManager(knowledge, slips, random or Random(sample.sample_id))
+    draw = random or Random(sample.sample_id)
+    extractor = _OverlookingExtractor(knowledge, lapses, draw)
+    manager = _SlippingManager(knowledge, slips, draw)
     team = Team(
-        extractor=FactExtractor(model=oracle(Role.EXTRACTOR), settings=prompted(Role.EXTRACTOR)),
+        extractor=FactExtractor(model=extractor, settings=prompted(Role.EXTRACTOR)),
         manager=MemoryManager(model=manager, settings=prompted(Role.MANAGER)),
         summarizer=Summarizer(model=oracle(Role.SUMMARIZER), settings=prompted(Role.SUMMARIZER)),
         answerer=Answerer(model=oracle(Role.ANSWERER), settings=prompted(Role.ANSWERER)),
     )
     memory = Memory(state_budget=settings.state_budget)
     episode = await run_episode(sample, team, memory, settings=settings.episode)
+    right = {**extractor.right, **manager.right}
     return [
-        Demonstration(
-            role=turn.role,
-            messages=turn.messages,
-            output=manager.right[turn.messages] if turn.role is Role.MANAGER else turn.output,
-        )
+        Demonstration(role=turn.role, messages=turn.messages, output=right.get(turn.messages, turn.output))
         for turn in episode.turns
     ]
+
+
+class _OverlookingExtractor(OracleModel):
+    """The oracle as extractor, which now and then overlooks an important fact. `right` is what it should have said."""
+
+    def __init__(self, knowledge: Knowledge, lapses: float, random: Random) -> None:
+        super().__init__(Role.EXTRACTOR, knowledge)
+        self._lapses, self._random = lapses, random
+        self.right: dict[Sequence[Message], str] = {}
+
+    @override
+    async def complete(self, request: ChatRequest) -> Completion:
+        """Extract, and perhaps overlook something."""
+        told = await super().complete(request)
+        self.right[tuple(request.messages)] = told.text
+        seen = {
+            kind: [
+                text
+                for text in texts
+                if kind == FactKind.UNIMPORTANT or self._random.random() >= self._lapses
+            ]
+            for kind, texts in json.loads(told.text).items()
+        }
+        return Completion(text=json.dumps(seen, ensure_ascii=False), model=self.name)
 
 
 class _SlippingManager(OracleModel):

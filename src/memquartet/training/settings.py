@@ -53,6 +53,7 @@ class TrainingSettings(_Section):
     fact_top_k: int = Field(default=3, ge=1)
     answer_top_k: int = Field(default=10, ge=1)
     max_searches: int = Field(default=0, ge=0)
+    line_top_k: int = Field(default=0, ge=0)
     method: SearchMethod = SearchMethod.HYBRID
     state_budget: int = Field(default=128, ge=1)
     max_attempts: int = Field(default=1, ge=1)
@@ -102,6 +103,7 @@ class TrainingSettings(_Section):
             fact_top_k=self.fact_top_k,
             answer_top_k=self.answer_top_k,
             max_searches=self.max_searches,
+            line_top_k=self.line_top_k,
             method=self.method,
         )
 

@@ -1,0 +1,60 @@
+"""The lines of a text as they were said, kept beside the facts.
+
+What an extractor overlooks or gets wrong is gone, unless the text's own words are kept as well. A line is never shown
+to the manager, which decides about facts; it is retrieved for questions, next to the facts. The entry of a fact
+names the line that it was taken from (`LINE` in its meta), so that both go together when the fact is replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from memquartet.core.memory import EntryId, Insert, MemoryEntry, Meta, Update
+from memquartet.text.chunking import split_text
+from memquartet.text.terms import content_words
+from memquartet.text.tokens import default_counter
+
+LINE = "line"
+"""The meta key under which a fact's entry names the entry of its line."""
+LINE_TOKENS = 96
+"""A longer line is cut between its sentences."""
+LEAST_SHARED = 0.5
+"""A fact comes from no line that holds a smaller share of its content words."""
+
+Op = TypeVar("Op")
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text in their order, without empty ones; long ones are cut."""
+    count = default_counter().count
+    parts = (part for line in text.splitlines() for part in split_text(line, budget=LINE_TOKENS, count=count))
+    return [" ".join(part.split()) for part in parts if part.strip()]
+
+
+def source_of(fact: str, lines: Sequence[str]) -> int | None:
+    """The number of the line that a fact was taken from: the one that holds most of its content words.
+
+    Of equal ones it is the last, which is what holds; None where none holds `LEAST_SHARED` of them.
+    """
+    said = frozenset(content_words(fact))
+    shares = [len(said.intersection(content_words(line))) for line in lines]
+    most = max(shares, default=0)
+    if not said or most < LEAST_SHARED * len(said):
+        return None
+    return max(number for number, share in enumerate(shares) if share == most)
+
+
+def with_line(op: Op, line: EntryId | None) -> Op:
+    """The operation with the line of its fact in its meta, in the place of what stood there."""
+    if not isinstance(op, Insert | Update) or op.meta is None:
+        return op
+    kept: Meta = {key: value for key, value in op.meta.items() if key != LINE}
+    return replace(op, meta=kept if line is None else {**kept, LINE: line})
+
+
+def line_named(entry: MemoryEntry) -> EntryId | None:
+    """The line that an entry names."""
+    line = entry.meta.get(LINE)
+    return EntryId(line) if isinstance(line, str) else None

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from memquartet.agents.team import Team
+from memquartet.core.memory import FACT_TYPES, Delete, Insert, MemoryType, Update
+from memquartet.core.samples import Chunk, Question
+from memquartet.llm.protocols import ChatRequest
+from memquartet.memory.embedders import NoEmbedder
+from memquartet.memory.memory import Memory
+from memquartet.memory.protocols import Filters
+from memquartet.rollout.episode import EpisodeSettings, Rollout
+from memquartet.rollout.lines import LINE, LINE_TOKENS, lines_of, source_of, with_line
+from memquartet.rollout.rethink import rethink
+from memquartet.testing.models import ScriptedModel
+from memquartet.text.tokens import default_counter
+
+FIRST = "Ann: I moved to Oslo in May.\nBea: The rain here never ends.\nAnn: And I play the cello."
+SECOND = "Ann: I left, I moved to Rome.\nAnn: Still playing the cello!"
+FACTS = {
+    FIRST: '{"semantic": ["Ann moved to Oslo in May.", "Ann plays the cello."], "episodic": [], "unimportant": []}',
+    SECOND: '{"semantic": ["Ann moved to Rome.", "Ann is playing the cello."], "episodic": [], "unimportant": []}',
+}
+
+
+def script(request: ChatRequest) -> str:
+    system, task = request.messages[0].content, request.messages[-1].content
+    if system.startswith("You extract"):
+        return next(facts for text, facts in FACTS.items() if text in task)
+    if system.startswith("You keep a long-term"):
+        return '["UPDATE 0", "NOOP"]' if "Rome" in task else '["ADD", "ADD"]'
+    return "never"
+
+
+async def read(line_top_k: int | None, *texts: str) -> tuple[Rollout, ScriptedModel]:
+    model = ScriptedModel(script)
+    memory = Memory(embedder=NoEmbedder())
+    settings = EpisodeSettings(line_top_k=line_top_k)
+    rollout = Rollout(team=Team.of(model), memory=memory, settings=settings)
+    for number, text in enumerate(texts):
+        await rollout.read_chunk(Chunk(text=text, index=number))
+    return rollout, model
+
+
+def said(memory: Memory) -> list[str]:
+    lines = memory.entries(Filters(memory_types=frozenset({MemoryType.VERBATIM})))
+    return [entry.content for entry in lines]
+
+
+async def test_lines_are_kept_and_shown_beside_the_facts() -> None:
+    rollout, model = await read(2, FIRST)
+    assert said(rollout.memory) == FIRST.splitlines()
+    answer = await rollout.answer(Question(question_id="q", text="When does the rain end?", answers=()))
+    assert "- Bea: The rain here never ends." in model.requests[-1].messages[-1].content
+    kinds = [rollout.memory.get(hit).memory_type for hit in answer.hits]
+    assert kinds == sorted(kinds, key=lambda kind: kind is MemoryType.VERBATIM)
+    assert answer.memories == tuple(rollout.memory.get(hit).content for hit in answer.hits)
+
+
+async def test_the_manager_never_sees_a_line() -> None:
+    _, model = await read(5, FIRST, SECOND)
+    shown = [r.messages[-1].content for r in model.requests if "keep a long-term" in r.messages[0].content]
+    assert len(shown) == 2
+    assert not any("Ann: " in prompt or "Bea: " in prompt for prompt in shown)
+
+
+async def test_no_line_is_kept_unless_asked_for_or_taught() -> None:
+    for wish in (None, 0):
+        rollout, _ = await read(wish, FIRST)
+        assert said(rollout.memory) == []
+        assert {entry.memory_type for entry in rollout.memory.entries()} <= FACT_TYPES
+        assert not any(LINE in entry.meta for entry in rollout.memory.entries())
+
+
+async def test_a_line_goes_with_its_fact_and_one_that_tells_nothing_new_is_not_kept() -> None:
+    rollout, _ = await read(5, FIRST, SECOND)
+    assert said(rollout.memory) == [*FIRST.splitlines()[1:], SECOND.splitlines()[0]]
+    (home,) = [entry for entry in rollout.memory.entries() if "Rome" in entry.content and LINE in entry.meta]
+    assert rollout.memory.get(str(home.meta[LINE])).content == SECOND.splitlines()[0]
+
+
+async def test_a_line_stays_as_long_as_another_fact_names_it() -> None:
+    rollout, _ = await read(5, FIRST)
+    oslo, cello = rollout.memory.entries(Filters(memory_types=FACT_TYPES))
+    rollout.memory.update(cello.entry_id, cello.content, {LINE: oslo.meta[LINE]})
+    await rollout.read_chunk(Chunk(text=SECOND, index=1))
+    assert FIRST.splitlines()[0] in said(rollout.memory)
+
+
+async def test_undoing_and_replaying_know_lines_as_entries() -> None:
+    rollout, _ = await read(5, FIRST, SECOND)
+    memory = rollout.memory
+    assert Memory.replay(memory, embedder=NoEmbedder()).canonical_bytes() == memory.canonical_bytes()
+
+
+async def test_rethinking_leaves_lines_alone() -> None:
+    rollout, model = await read(5, FIRST)
+    memory = rollout.memory
+    memory.insert("verbatim", FIRST.splitlines()[1])
+    before = said(memory)
+    await rethink(memory, rollout.team.manager)
+    assert said(memory) == before
+    assert not any("rain" in request.messages[-1].content for request in model.requests[2:])
+
+
+def test_long_lines_are_cut_between_sentences_and_empty_ones_left_out() -> None:
+    sentence = "The tall clock in the hall strikes every quarter of an hour. "
+    found = lines_of(f"Ann: Hi.\n\n  \n{sentence * 20}\n")
+    assert found[0] == "Ann: Hi."
+    assert len(found) > 2
+    assert all(default_counter().count(line) <= LINE_TOKENS and line.endswith(".") for line in found)
+
+
+def test_a_fact_comes_from_the_line_that_shares_most_with_it_or_from_none() -> None:
+    lines = ["Ann: I bought a red kayak.", "Bea: A kayak? Red?", "Ann: Yes."]
+    assert source_of("Ann bought a red kayak.", lines) == 0
+    assert source_of("Cy owns three goats.", lines) is None
+    assert source_of("", lines) is None
+    assert source_of("Ann said yes.", []) is None
+    assert source_of("The kayak is red.", ["a red kayak", "the red kayak"]) == 1
+
+
+def test_an_operation_that_writes_names_its_line_and_no_former_one() -> None:
+    insert = with_line(Insert(content="x", meta={LINE: "m1", "chunk": 2}), None)
+    assert insert.meta == {"chunk": 2}
+    update = with_line(Update(entry_id="m2", content="x", meta={LINE: "m1"}), "m9")  # type: ignore[arg-type]
+    assert update.meta == {LINE: "m9"}
+    delete = Delete(entry_id="m2")  # type: ignore[arg-type]
+    assert with_line(delete, "m9") is delete  # type: ignore[arg-type]
+
+
+def test_a_taught_answerer_is_shown_lines_unless_told_otherwise() -> None:
+    taught = Team.of(ScriptedModel([], prompts="short")).answerer
+    plain = Team.of(ScriptedModel([])).answerer
+    assert EpisodeSettings().lines(taught) == taught.taught_lines > 0
+    assert EpisodeSettings().lines(plain) == 0
+    assert EpisodeSettings(line_top_k=0).lines(taught) == 0
