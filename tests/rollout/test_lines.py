@@ -85,6 +85,16 @@ async def test_a_line_stays_as_long_as_another_fact_names_it() -> None:
     assert FIRST.splitlines()[0] in said(rollout.memory)
 
 
+async def test_what_decides_is_shown_facts_and_what_answers_lines_too() -> None:
+    rollout, _ = await read(5, FIRST)
+    shown = {
+        mode: rollout.memory.render_system_prompt(mode, "the rain")
+        for mode in ("memorize", "chat", "rethink")
+    }
+    assert ["never ends" in text for text in shown.values()] == [False, True, False]
+    assert "never ends" not in rollout.memory.render_system_prompt("chat")
+
+
 async def test_undoing_and_replaying_know_lines_as_entries() -> None:
     rollout, _ = await read(5, FIRST, SECOND)
     memory = rollout.memory

@@ -15,6 +15,7 @@ from memquartet.agents.team import Team
 from memquartet.cli.command import INTERRUPTED, Command
 from memquartet.cli.options import Target, model_option, seed_option, target_options
 from memquartet.cli.screen import Screen
+from memquartet.core.memory import FACT_TYPES
 from memquartet.core.messages import Message, Speaker
 from memquartet.core.samples import Chunk
 from memquartet.core.trajectory import MemoryStep
@@ -125,7 +126,7 @@ class _Talk:
             self.screen.say(f"  {outcome.decision.value.lower()}: {outcome.fact.text}")
 
     def _show_memory(self) -> None:
-        entries = self.rollout.memory.entries(Filters(scope=self.rollout.scope))
+        entries = self.rollout.memory.entries(Filters(scope=self.rollout.scope, memory_types=FACT_TYPES))
         self.screen.table(
             ["ID", "TYPE", "CONTENT"], [[e.entry_id, e.memory_type, e.content] for e in entries]
         )

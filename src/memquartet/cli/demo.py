@@ -19,7 +19,7 @@ from memquartet.cli.model import pull_with_bar
 from memquartet.cli.options import DEFAULT_MODEL, Target, model_option, seed_option
 from memquartet.cli.rendering import clipped, counted
 from memquartet.cli.screen import Screen
-from memquartet.core.memory import EVERYWHERE
+from memquartet.core.memory import EVERYWHERE, FACT_TYPES
 from memquartet.core.samples import Chunk, Sample
 from memquartet.core.trajectory import Answer, Decision, FactOutcome, MemoryStep, TurnStatus
 from memquartet.errors import WorldError
@@ -29,6 +29,7 @@ from memquartet.llm.specs import make_model
 from memquartet.memory.embedders import NoEmbedder
 from memquartet.memory.limits import SAID_AT
 from memquartet.memory.memory import Memory
+from memquartet.memory.protocols import Filters
 from memquartet.rollout.episode import Rollout
 from memquartet.scoring.registry import score
 from memquartet.scoring.summary import summarize
@@ -89,7 +90,10 @@ async def _show(sample: Sample, memory: Memory, model: str, seed: int, screen: S
             with screen.status(f"session {chunk.index + 1}: extracting facts, deciding, summarizing"):
                 step = await rollout.read_chunk(chunk, origin=f"demo#{chunk.index}")
             _show_step(chunk, step, screen)
-        screen.write(f"\nWhat it remembers now (entries: {len(memory)})", "bold")
+        facts = memory.entries(Filters(memory_types=FACT_TYPES))
+        kept = len(memory) - len(facts)
+        beside = f", and {counted(kept, 'line')} of the text word for word" if kept else ""
+        screen.write(f"\nWhat it remembers now ({counted(len(facts), 'fact')}{beside})", "bold")
         screen.table(
             ["ID", "TYPE", "SAID", "CONTENT"],
             [
@@ -99,7 +103,7 @@ async def _show(sample: Sample, memory: Memory, model: str, seed: int, screen: S
                     str(entry.meta.get(SAID_AT, "—"))[:10],
                     clipped(entry.content),
                 ]
-                for entry in memory.entries()
+                for entry in facts
             ],
         )
         screen.write("short-term memory: " + (clipped(memory.state().text) or "(empty)"))

@@ -331,7 +331,7 @@ class Memory:
             ConfigError: an unknown mode, or an argument that `search` refuses.
         """
         mode = prompt_mode_named(mode)
-        filters = Filters(scope=clean_scope(scope))
+        filters = Filters(scope=clean_scope(scope), memory_types=mode.shows(query))
         check_top_k(top_k)
         hits = () if query is None else self.search(query, top_k, filters=filters)
         shown = self.entries(filters)[-top_k:] if query is None else [hit.entry for hit in hits]
