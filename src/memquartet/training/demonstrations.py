@@ -19,11 +19,11 @@ from memquartet.agents.team import Team
 from memquartet.benchmarks.worlds.truth import FactKind
 from memquartet.core.messages import Message
 from memquartet.core.samples import Sample
-from memquartet.core.trajectory import Decision, Role
+from memquartet.core.trajectory import Decision, Episode, Role
 from memquartet.llm.protocols import ChatRequest, Completion
 from memquartet.memory.memory import Memory
 from memquartet.rollout.episode import run_episode
-from memquartet.systems.oracle import Knowledge, OracleModel
+from memquartet.systems.oracle import UNKNOWN, Knowledge, OracleModel
 from memquartet.training.settings import TrainingSettings
 
 
@@ -83,10 +83,24 @@ async def demonstrate(
     memory = Memory(state_budget=settings.state_budget)
     episode = await run_episode(sample, team, memory, settings=settings.episode)
     right = {**extractor.right, **manager.right}
+    doubtful = _doubtful(episode, sample) if settings.line_top_k else frozenset()
     return [
         Demonstration(role=turn.role, messages=turn.messages, output=right.get(turn.messages, turn.output))
         for turn in episode.turns
+        if turn.messages not in doubtful
     ]
+
+
+def _doubtful(episode: Episode, sample: Sample) -> frozenset[Sequence[Message]]:
+    """Prompts to which the oracle knew no answer although somebody said it.
+
+    A line that was shown may say it in half a sentence, which the oracle does not understand and a learner should.
+    """
+    return frozenset(
+        answer.trajectory.turns[-1].messages
+        for answer, question in zip(episode.answers, sample.questions, strict=True)
+        if question.answers and answer.text == UNKNOWN
+    )
 
 
 class _OverlookingExtractor(OracleModel):
