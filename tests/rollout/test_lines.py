@@ -55,6 +55,14 @@ async def test_lines_are_kept_and_shown_beside_the_facts() -> None:
     assert answer.memories == tuple(rollout.memory.get(hit).content for hit in answer.hits)
 
 
+async def test_what_is_no_line_is_never_removed_as_one() -> None:
+    rollout, _ = await read(5, FIRST)
+    oslo, cello = rollout.memory.entries(Filters(memory_types=FACT_TYPES))
+    rollout.memory.update(oslo.entry_id, oslo.content, {LINE: cello.entry_id})
+    await rollout.read_chunk(Chunk(text=SECOND, index=1))
+    assert cello.entry_id in rollout.memory
+
+
 async def test_the_manager_never_sees_a_line() -> None:
     _, model = await read(5, FIRST, SECOND)
     shown = [r.messages[-1].content for r in model.requests if "keep a long-term" in r.messages[0].content]

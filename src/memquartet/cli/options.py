@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memquartet.agents.prompt_sets import TAUGHT_LINES
 from memquartet.cli.screen import Screen
 from memquartet.core.memory import Scope
 from memquartet.errors import ConfigError
@@ -64,6 +65,14 @@ embedder_option = click.option(
     help="static, none, sentence-transformers:NAME or openai:MODEL@BASE_URL.",
 )
 """Add --embedder."""
+
+line_option = click.option(
+    "--line-top-k",
+    type=click.IntRange(min=0),
+    help="How many lines of what was read, word for word, are shown beside the facts found for a question; where it is 0"
+    f" while reading, none is kept. By default {TAUGHT_LINES} with a model that was taught so (memquartet-135m), 0 with others.",
+)
+"""Add --line-top-k."""
 
 
 def target_options(command: Handler) -> Handler:

@@ -27,8 +27,8 @@ class MemoryQuality:
     `invalid`: model outputs that could not be used, by role. `decisions`: how often each was made; `defaulted` of them
     are not the manager's, whose output could not be used. `repeated`: facts that told the memory nothing new.
     `stale_shown`: questions for which a superseded value was shown to the answerer, among those whose answer changed.
-    `evidence`: see `evidence_reached`. `entries` and `memory_tokens`: long-term memory after the last chunk, tokens with the short-term state, means over
-    samples. The rest is judged by the truth of generated worlds: see `TruthReport`.
+    `evidence`: see `evidence_reached`. `entries` and `memory_tokens`: facts after the last chunk, without lines of the text; tokens with the short-term
+    state; means over samples. The rest is judged by the truth of generated worlds: see `TruthReport`.
     """
 
     invalid: Mapping[Role, Summary] = field(default_factory=dict)

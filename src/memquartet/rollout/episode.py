@@ -275,7 +275,10 @@ class Rollout:
         for receipt in receipts:
             before = receipt.before if receipt.applied else None
             line = line_named(before) if before else None
-            if line and not self.memory.entries(Filters(scope=self.scope, where={LINE: line})):
+            # Whoever else writes may put anything there: only a line is ever removed.
+            is_line = line in self.memory and self.memory.get(str(line)).memory_type is MemoryType.VERBATIM
+            named = Filters(scope=self.scope, where={LINE: line})
+            if line and is_line and not self.memory.entries(named):
                 self.memory.apply([Delete(entry_id=line)], scope=self.scope, provenance=why)
 
 
