@@ -121,10 +121,24 @@ async def test_rethinking_leaves_lines_alone() -> None:
 
 def test_long_lines_are_cut_between_sentences_and_empty_ones_left_out() -> None:
     sentence = "The tall clock in the hall strikes every quarter of an hour. "
-    found = lines_of(f"Ann: Hi.\n\n  \n{sentence * 20}\n")
+    found = lines_of(f"Ann: Hi.\n\n  \nBea: {sentence * 20}\n")
     assert found[0] == "Ann: Hi."
     assert len(found) > 2
     assert all(default_counter().count(line) <= LINE_TOKENS and line.endswith(".") for line in found)
+    assert all(line.startswith("Bea: ") for line in found[1:])
+    assert lines_of(" \n") == lines_of("") == []
+
+
+def test_a_line_behind_a_question_begins_with_it() -> None:
+    talk = "Ann: I sold one. Which, you ask?\nBea: Do tell!\nBea: The red one?\n\nAnn: Yes."
+    assert lines_of(talk) == [
+        "Ann: I sold one. Which, you ask?",
+        "Ann: Which, you ask? Bea: Do tell!",
+        "Bea: The red one?",
+        "Bea: The red one? Ann: Yes.",
+    ]
+    assert lines_of("甲：哪一个？\n乙：红的。")[1] == "甲：哪一个？ 乙：红的。"
+    assert lines_of(f"Ann: {'very ' * 50}long?\nBea: Yes.")[1] == "Bea: Yes."
 
 
 def test_a_fact_comes_from_the_line_that_shares_most_with_it_or_from_none() -> None:

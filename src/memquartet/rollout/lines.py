@@ -7,12 +7,14 @@ names the line that it was taken from (`LINE` in its meta), so that both go toge
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from memquartet.core.memory import EntryId, Insert, MemoryEntry, Meta, Update
-from memquartet.text.chunking import split_text
+from memquartet.text.chunking import pack
+from memquartet.text.remarks import remarks, speaker_of
 from memquartet.text.terms import content_words
 from memquartet.text.tokens import default_counter
 
@@ -20,17 +22,38 @@ LINE = "line"
 """The meta key under which a fact's entry names the entry of its line."""
 LINE_TOKENS = 96
 """A longer line is cut between its sentences."""
+MAX_QUESTION = 160
+"""Characters of a question that goes before its answer, at most."""
 LEAST_SHARED = 0.5
 """A fact comes from no line that holds a smaller share of its content words."""
 
 Op = TypeVar("Op")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
+_QUESTION_MARKS = ("?", "？")
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of a text in their order, without empty ones; long ones are cut."""
+    """The lines of a text, or the remarks of a talk, in their order, without empty ones; long ones are cut.
+
+    A line behind a question begins with it, since it may be half of an answer: `Bea: Which kayak? Ann: The red one.`
+    """
     count = default_counter().count
-    parts = (part for line in text.splitlines() for part in split_text(line, budget=LINE_TOKENS, count=count))
-    return [" ".join(part.split()) for part in parts if part.strip()]
+    lines: list[str] = []
+    asked = ""
+    for remark in filter(str.strip, remarks(text)):
+        parts = [part.text() for part in pack([remark], budget=LINE_TOKENS, count=count, lead=speaker_of)]
+        lines += [" ".join(part.split()) for part in (f"{asked} {parts[0]}", *parts[1:]) if part.strip()]
+        asked = _question_at_end(remark)
+    return lines
+
+
+def _question_at_end(remark: str) -> str:
+    """The question with which a remark ends, with its speaker; empty of none, or of a long one."""
+    *_, last = filter(None, _SENTENCE_END.split(remark.strip()))
+    if not last.endswith(_QUESTION_MARKS) or len(last) > MAX_QUESTION:
+        return ""
+    speaker = speaker_of(remark)
+    return last if last.startswith(speaker) else speaker + last
 
 
 def source_of(fact: str, lines: Sequence[str]) -> int | None:
