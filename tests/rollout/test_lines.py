@@ -137,7 +137,7 @@ def test_a_line_behind_a_question_begins_with_it() -> None:
         "Bea: The red one?",
         "Bea: The red one? Ann: Yes.",
     ]
-    assert lines_of("甲：哪一个？\n乙：红的。")[1] == "甲：哪一个？ 乙：红的。"
+    assert lines_of("哪一个\uff1f\n红的。")[1] == "哪一个\uff1f 红的。"
     assert lines_of(f"Ann: {'very ' * 50}long?\nBea: Yes.")[1] == "Bea: Yes."
 
 

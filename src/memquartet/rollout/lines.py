@@ -28,8 +28,8 @@ LEAST_SHARED = 0.5
 """A fact comes from no line that holds a smaller share of its content words."""
 
 Op = TypeVar("Op")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
-_QUESTION_MARKS = ("?", "？")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])")
+_QUESTION_MARKS = ("?", "\uff1f")  # the full-width ones of Chinese
 
 
 def lines_of(text: str) -> list[str]:
@@ -49,7 +49,7 @@ def lines_of(text: str) -> list[str]:
 
 def _question_at_end(remark: str) -> str:
     """The question with which a remark ends, with its speaker; empty of none, or of a long one."""
-    *_, last = filter(None, _SENTENCE_END.split(remark.strip()))
+    last: str = [part for part in _SENTENCE_END.split(remark.strip()) if part][-1]
     if not last.endswith(_QUESTION_MARKS) or len(last) > MAX_QUESTION:
         return ""
     speaker = speaker_of(remark)
