@@ -178,7 +178,7 @@ def answer_from(facts: Iterable[TrueFact], asked: Asked) -> str | None:
             answer = _listed(current, asked)
         case Form.AGO:
             date_said = current.get((asked.subject, asked.relations[0]), "")
-            answer = days_ago(date_said, asked.day) if date_said else ""
+            answer = days_ago(date_said, asked.day) if _is_date(date_said) else ""
         case Form.VALUE:
             answer = asked.subject
             for relation in asked.relations:
@@ -206,10 +206,19 @@ def _listed(current: Mapping[Key, str], asked: Asked) -> str:
 
 
 def _earliest(current: Mapping[Key, str], keys: Sequence[Key], labels: Sequence[str]) -> str | None:
-    if not all(current.get(key) for key in keys):
+    if not all(_is_date(current.get(key, "")) for key in keys):
         return None
     dates = [read_date(current[key]) for key in keys]
     return labels[dates.index(min(dates))]
+
+
+def _is_date(text: str) -> bool:
+    """Whether a value is a date in full: what was first said roughly ("the weekend after 7 May 2023") tells no order."""
+    try:
+        read_date(text)
+    except InputError:
+        return False
+    return True
 
 
 def write_date(day: date) -> str:
