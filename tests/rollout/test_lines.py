@@ -8,13 +8,16 @@ from memquartet.memory.embedders import NoEmbedder
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Filters
 from memquartet.rollout.episode import EpisodeSettings, Rollout
-from memquartet.rollout.lines import LINE, LINE_TOKENS, lines_of, source_of, with_line
+from memquartet.rollout.lines import LINE, LINE_TOKENS, lines_of, says_more, source_of, with_line
 from memquartet.rollout.rethink import rethink
 from memquartet.testing.models import ScriptedModel
 from memquartet.text.tokens import default_counter
 
-FIRST = "Ann: I moved to Oslo in May.\nBea: The rain here never ends.\nAnn: And I play the cello."
-SECOND = "Ann: I left, I moved to Rome.\nAnn: Still playing the cello!"
+FIRST = (
+    "Ann: I moved to Oslo in May, with two suitcases and a plant.\nBea: The rain here never ends.\n"
+    "Ann: And I play the cello badly, sorry neighbours."
+)
+SECOND = "Ann: I left in tears, I moved to Rome.\nAnn: Still playing the cello, worse than ever!"
 FACTS = {
     FIRST: '{"semantic": ["Ann moved to Oslo in May.", "Ann plays the cello."], "episodic": [], "unimportant": []}',
     SECOND: '{"semantic": ["Ann moved to Rome.", "Ann is playing the cello."], "episodic": [], "unimportant": []}',
@@ -38,6 +41,10 @@ async def read(line_top_k: int | None, *texts: str) -> tuple[Rollout, ScriptedMo
     for number, text in enumerate(texts):
         await rollout.read_chunk(Chunk(text=text, index=number))
     return rollout, model
+
+
+def texts(text: str) -> list[str]:
+    return [line.text for line in lines_of(text)]
 
 
 def said(memory: Memory) -> list[str]:
@@ -121,33 +128,51 @@ async def test_rethinking_leaves_lines_alone() -> None:
 
 def test_long_lines_are_cut_between_sentences_and_empty_ones_left_out() -> None:
     sentence = "The tall clock in the hall strikes every quarter of an hour. "
-    found = lines_of(f"Ann: Hi.\n\n  \nBea: {sentence * 20}\n")
+    found = texts(f"Ann: Hi.\n\n  \nBea: {sentence * 20}\n")
     assert found[0] == "Ann: Hi."
     assert len(found) > 2
     assert all(default_counter().count(line) <= LINE_TOKENS and line.endswith(".") for line in found)
     assert all(line.startswith("Bea: ") for line in found[1:])
-    assert lines_of(" \n") == lines_of("") == []
+    assert texts(" \n") == texts("") == []
 
 
 def test_a_line_behind_a_question_begins_with_it() -> None:
     talk = "Ann: I sold one. Which, you ask?\nBea: Do tell!\nBea: The red one?\n\nAnn: Yes."
-    assert lines_of(talk) == [
+    assert texts(talk) == [
         "Ann: I sold one. Which, you ask?",
         "Ann: Which, you ask? Bea: Do tell!",
         "Bea: The red one?",
         "Bea: The red one? Ann: Yes.",
     ]
-    assert lines_of("哪一个\uff1f\n红的。")[1] == "哪一个\uff1f 红的。"
-    assert lines_of(f"Ann: {'very ' * 50}long?\nBea: Yes.")[1] == "Bea: Yes."
+    assert texts("哪一个\uff1f\n红的。")[1] == "哪一个\uff1f 红的。"
+    assert texts(f"Ann: {'very ' * 50}long?\nBea: Yes.")[1] == "Bea: Yes."
 
 
 def test_a_fact_comes_from_the_line_that_shares_most_with_it_or_from_none() -> None:
-    lines = ["Ann: I bought a red kayak.", "Bea: A kayak? Red?", "Ann: Yes."]
+    lines = lines_of("Ann: I bought a red kayak.\nBea: A kayak! Red!\nAnn: Yes.")
     assert source_of("Ann bought a red kayak.", lines) == 0
     assert source_of("Cy owns three goats.", lines) is None
     assert source_of("", lines) is None
     assert source_of("Ann said yes.", []) is None
-    assert source_of("The kayak is red.", ["a red kayak", "the red kayak"]) == 1
+    assert source_of("The kayak is red.", lines_of("a red kayak\nthe red kayak")) == 1
+
+
+def test_a_line_says_more_than_its_facts_unless_they_hold_most_of_its_words() -> None:
+    (line,) = lines_of("12. Ann Lee moved to Oslo.")
+    assert not says_more(line, ["Ann Lee moved to Oslo."])
+    assert says_more(line, ["Ann Lee moved."])
+    assert says_more(line, [])
+    _, reply = lines_of("Bea: Where does the kayak lie now?\nAnn: In Oslo.")
+    assert not says_more(reply, ["Ann has a kayak in Oslo."])
+    (empty,) = lines_of("...")
+    assert not says_more(empty, [])
+
+
+async def test_a_line_that_its_fact_says_whole_is_not_kept() -> None:
+    FACTS["Cy: Tea is fine."] = '{"semantic": ["Cy says tea is fine."], "episodic": [], "unimportant": []}'
+    rollout, _ = await read(5, "Cy: Tea is fine.")
+    assert said(rollout.memory) == []
+    assert not any(LINE in entry.meta for entry in rollout.memory.entries())
 
 
 def test_an_operation_that_writes_names_its_line_and_no_former_one() -> None:

@@ -17,6 +17,7 @@ from memquartet.cli.command import Command
 from memquartet.cli.options import prompts_option, screen_options, seed_option
 from memquartet.cli.screen import Screen
 from memquartet.core.samples import Sample
+from memquartet.core.trajectory import Role
 from memquartet.errors import ConfigError, InputError
 from memquartet.text.chunking import ChunkSize
 from memquartet.training.dataset import Split, build_dataset, parquet_writer
@@ -155,6 +156,13 @@ def build(
     " facts are then said by their line alone.",
 )
 @click.option(
+    "--role",
+    "roles",
+    type=click.Choice([role.value for role in Role]),
+    multiple=True,
+    help="Only what this role says; may be given again.",
+)
+@click.option(
     "--abstentions",
     type=click.FloatRange(min=0, max=1),
     default=1.0,
@@ -184,6 +192,7 @@ def demonstrations(
     prompts: str,
     max_searches: int,
     line_top_k: int,
+    roles: Sequence[str],
     varied: bool,
     abstentions: float,
     observed: str | None,
@@ -217,14 +226,14 @@ def demonstrations(
             varied=varied,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    made += seen
+    made = [shown for shown in (*made, *seen) if not roles or shown.role.value in roles]
     Random(seed).shuffle(made)
     made = with_few_abstentions(made, abstentions)
     write_demonstrations(made, out)
-    roles = dict(Counter(shown.role.value for shown in made).most_common())
-    counts = ", ".join(f"{count} {role}" for role, count in roles.items())
+    by_role = dict(Counter(shown.role.value for shown in made).most_common())
+    counts = ", ".join(f"{count} {role}" for role, count in by_role.items())
     screen.answer(
-        {"file": str(out), "demonstrations": len(made), "roles": roles, "digest": digest(made)},
+        {"file": str(out), "demonstrations": len(made), "roles": by_role, "digest": digest(made)},
         f"wrote {out}: {len(made)} demonstrations ({counts})",
     )
 

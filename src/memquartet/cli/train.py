@@ -258,6 +258,11 @@ def doctor(*, screen: Screen) -> None:
 @click.option(
     "--compile", "compiled", is_flag=True, help="Compile the model first: a minute, then faster steps."
 )
+@click.option(
+    "--bfloat16",
+    is_flag=True,
+    help="Compute in 16 bits without a GPU, too: twice as fast on a CPU that has avx512_bf16 or AMX.",
+)
 @seed_option
 @screen_options
 def sft_command(
@@ -280,6 +285,7 @@ def sft_command(
     batch_size: int,
     max_length: int,
     compiled: bool,
+    bfloat16: bool,
     seed: int,
 ) -> None:
     """Teach a small model its roles by plain supervised learning, before any RL.
@@ -318,6 +324,7 @@ def sft_command(
                 micro_tokens=micro_tokens or micro_tokens_here(),
                 packed=packed_here() if packed is None else packed,
                 compiled=compiled,
+                bfloat16=bfloat16,
                 seed=seed,
             ),
             lora=lora,

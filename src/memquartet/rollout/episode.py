@@ -52,7 +52,7 @@ from memquartet.errors import WorldError, first_of_group
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Filters, SearchMethod
 from memquartet.rollout.answering import answer_question
-from memquartet.rollout.lines import LINE, line_named, lines_of, source_of, with_line
+from memquartet.rollout.lines import LINE, line_named, lines_of, says_more, source_of, with_line
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -229,16 +229,21 @@ class Rollout:
     ) -> Mapping[str, EntryId]:
         """Store the chunk's lines, if any are ever shown, and tell by a fact's text which entry is its line.
 
-        A line that says nothing but what the memory holds already (NOOP) is left out.
+        A line that says nothing but what its facts say, or what the memory holds already (NOOP), is left out.
         """
         if not self.settings.lines(self.team.answerer):
             return {}
         lines = lines_of(chunk.text)
         sources = {one.fact.text: source_of(one.fact.text, lines) for one in decisions}
         told = {sources[one.fact.text] for one in decisions if one.decision is not Decision.NOOP}
-        kept = [number for number in range(len(lines)) if number in told or number not in sources.values()]
+        kept = [
+            number
+            for number, line in enumerate(lines)
+            if (number in told or number not in sources.values())
+            and says_more(line, (text for text, source in sources.items() if source == number))
+        ]
         inserts = [
-            Insert(content=lines[number], memory_type=MemoryType.VERBATIM, meta=chunk_meta(chunk))
+            Insert(content=lines[number].text, memory_type=MemoryType.VERBATIM, meta=chunk_meta(chunk))
             for number in kept
         ]
         why = Provenance(actor="reading", source=chunk.text, origin=origin)

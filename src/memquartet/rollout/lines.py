@@ -8,9 +8,9 @@ names the line that it was taken from (`LINE` in its meta), so that both go toge
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from memquartet.core.memory import EntryId, Insert, MemoryEntry, Meta, Update
 from memquartet.text.chunking import pack
@@ -22,6 +22,8 @@ LINE = "line"
 """The meta key under which a fact's entry names the entry of its line."""
 LINE_TOKENS = 96
 """A longer line is cut between its sentences."""
+SAID_WHOLE = 0.8
+"""A line of whose content words its facts hold this share is not kept: it would only say the same again."""
 MAX_QUESTION = 160
 """Characters of a question that goes before its answer, at most."""
 LEAST_SHARED = 0.5
@@ -32,17 +34,27 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])")
 _QUESTION_MARKS = ("?", "\uff1f")  # the full-width ones of Chinese
 
 
-def lines_of(text: str) -> list[str]:
-    """The lines of a text, or the remarks of a talk, in their order, without empty ones; long ones are cut.
+class Line(NamedTuple):
+    """What somebody said, behind the question that was asked before it, if one was."""
 
-    A line behind a question begins with it, since it may be half of an answer: `Bea: Which kayak? Ann: The red one.`
-    """
+    said: str
+    asked: str = ""
+
+    @property
+    def text(self) -> str:
+        """As it is kept, such as "Bea: Which kayak? Ann: The red one."."""
+        return f"{self.asked} {self.said}" if self.asked else self.said
+
+
+def lines_of(text: str) -> list[Line]:
+    """The lines of a text, or the remarks of a talk, in their order, without empty ones; long ones are cut."""
     count = default_counter().count
-    lines: list[str] = []
+    lines: list[Line] = []
     asked = ""
     for remark in filter(str.strip, remarks(text)):
         parts = [part.text() for part in pack([remark], budget=LINE_TOKENS, count=count, lead=speaker_of)]
-        lines += [" ".join(part.split()) for part in (f"{asked} {parts[0]}", *parts[1:]) if part.strip()]
+        said = [" ".join(part.split()) for part in parts if part.strip()]
+        lines += [Line(said[0], asked), *map(Line, said[1:])]
         asked = _question_at_end(remark)
     return lines
 
@@ -56,17 +68,24 @@ def _question_at_end(remark: str) -> str:
     return last if last.startswith(speaker) else speaker + last
 
 
-def source_of(fact: str, lines: Sequence[str]) -> int | None:
+def source_of(fact: str, lines: Sequence[Line]) -> int | None:
     """The number of the line that a fact was taken from: the one that holds most of its content words.
 
     Of equal ones it is the last, which is what holds; None where none holds `LEAST_SHARED` of them.
     """
     said = frozenset(content_words(fact))
-    shares = [len(said.intersection(content_words(line))) for line in lines]
+    shares = [len(said.intersection(content_words(line.text))) for line in lines]
     most = max(shares, default=0)
     if not said or most < LEAST_SHARED * len(said):
         return None
     return max(number for number, share in enumerate(shares) if share == most)
+
+
+def says_more(line: Line, facts: Iterable[str]) -> bool:
+    """Whether a line holds content words beside those of its facts, more than a number or a name in five."""
+    words = content_words(line.said)
+    known = {word for fact in facts for word in content_words(fact)}
+    return sum(word in known for word in words) < SAID_WHOLE * len(words)
 
 
 def with_line(op: Op, line: EntryId | None) -> Op:
