@@ -62,7 +62,7 @@ class Answerer:
 
     @property
     def taught_lines(self) -> int:
-        """How many lines of the text it is shown with each search where nobody says so: none, unless it was taught to."""
+        """How many lines of the text it is shown with each search where nobody says so: none, unless it is a taught model."""
         return TAUGHT_LINES if self.model.prompts is not None else 0
 
     @property

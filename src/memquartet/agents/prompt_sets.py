@@ -18,7 +18,7 @@ TAUGHT_CHUNK_TOKENS = 128
 TAUGHT_SEARCHES = 2
 """How often a model of that kind may search again before it answers: its demonstrations had up to so many searches."""
 TAUGHT_LINES = 8
-"""Lines of the text, word for word, that a model of that kind is shown with each search: its demonstrations had them."""
+"""Lines of the text, word for word, that a model of that kind is shown with each search: it is small and overlooks much."""
 
 
 def prompt_set(name: str) -> Mapping[Role, str]:

@@ -70,7 +70,7 @@ line_option = click.option(
     "--line-top-k",
     type=click.IntRange(min=0),
     help="How many lines of what was read, word for word, are shown beside the facts found for a question; where it is 0"
-    f" while reading, none is kept. By default {TAUGHT_LINES} with a model that was taught so (memquartet-135m), 0 with others.",
+    f" while reading, none is kept. By default {TAUGHT_LINES} with a taught model (memquartet-135m), which overlooks much, 0 with others.",
 )
 """Add --line-top-k."""
 

@@ -68,7 +68,7 @@ class EpisodeSettings:
     `max_searches` is how often the answerer may search again with a query of its own, for each question; every
     such search adds up to `answer_top_k` memories. 0 is one search, by the question; None is as often as the
     answerer's model was taught to, see `searches`. `line_top_k` is how many lines of the text each search for a
-    question shows beside the facts, word for word; 0 keeps none, None is what the answerer's model was taught with.
+    question shows beside the facts, word for word; 0 keeps none, None is `TAUGHT_LINES` with a taught model and none with others.
     """
 
     fact_top_k: int = 3
