@@ -20,6 +20,7 @@ from memquartet.benchmarks.worlds.dialogue_words import say_date
 from memquartet.benchmarks.worlds.questions import QuestionKind
 from memquartet.benchmarks.worlds.stream import StreamForm, StreamShape
 from memquartet.benchmarks.worlds.truth import (
+    Asked,
     FactKind,
     Form,
     TrueFact,
@@ -291,3 +292,30 @@ def test_a_sample_without_truth_is_refused() -> None:
 def test_a_missing_data_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="trex_triples"):
         next(make_worlds(WorldKind.CONFLICT, 1, 1, data=tmp_path))
+
+
+def test_what_was_first_said_roughly_tells_no_order_and_no_distance() -> None:
+    keys = (("Ann", "move"), ("Bea", "move"))
+
+    def told(subject: str, value: str) -> TrueFact:
+        return TrueFact(
+            fact_id="c0:0",
+            chunk=0,
+            text="",
+            kind=FactKind.EPISODIC,
+            subject=subject,
+            relation="move",
+            value=value,
+        )
+
+    first = Asked(form=Form.FIRST, keys=keys, labels=("Ann's move", "Bea's move"))
+    ago = Asked(form=Form.AGO, subject="Ann", relations=("move",), day="9 May 2023")
+    rough, exact, other = (
+        told("Ann", "the weekend after 7 May 2023"),
+        told("Ann", "7 May 2023"),
+        told("Bea", "8 May 2023"),
+    )
+    assert answer_from([rough, other], first) is None
+    assert answer_from([rough], ago) is None
+    assert answer_from([rough, exact, other], first) == "Ann's move"
+    assert answer_from([exact], ago) == "2 days ago"

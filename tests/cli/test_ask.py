@@ -62,3 +62,14 @@ def test_a_failing_server_is_one_clear_line(two_entries: Path) -> None:
     assert result.stdout == ""
     assert result.stderr.startswith("Error: model 'fake' at 'http://127.0.0.1")
     assert "OPENAI_API_KEY" in result.stderr
+
+
+def test_lines_of_what_was_read_are_shown_when_asked_for(team: FakeServer) -> None:
+    Path("notes.txt").write_text("Nice weather today.\n", encoding="utf-8")
+    read = run("ingest", "notes.txt", "--line-top-k", "3", "--model", model_of(team))
+    assert read.exit_code == 0, read.stderr
+    for wish, shown in ((), False), (("--line-top-k", "2"), True):
+        run("ask", "How is the weather?", *wish, "--model", model_of(team))
+        assert ("- Nice weather today." in str(team.requests[-1].body)) is shown
+    (line,) = read_json(run("memory", "list", "--type", "verbatim", "--json"))["entries"]
+    assert line["content"] == "Nice weather today."

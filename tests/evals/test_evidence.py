@@ -96,3 +96,9 @@ def test_an_empty_line_comes_from_nowhere() -> None:
     chunks = tuple(replace(chunk, text=f"{chunk.text}\n\nBye {chunk.index}.") for chunk in SAMPLE.chunks)
     spaced = replace(SAMPLE, chunks=chunks)
     assert evidence_reached(spaced, episode(shown=[chunks[0].text])) == [1.0, 0.5]
+
+
+def test_a_line_beside_facts_reaches_the_chunk_that_has_it() -> None:
+    lived = episode(step(0, "a"), hits=["a", "l"], shown=["a", "(2024-05-06) Bo: I keep a parrot."])
+    assert evidence_reached(SAMPLE, lived) == [1.0, 1.0]
+    assert evidence_reached(SAMPLE, episode(step(0, "a"), hits=["a"], shown=["a"])) == [1.0, 0.5]

@@ -294,3 +294,21 @@ def test_every_record_can_be_left_out_and_nothing_new_is_said(stream: Moves, dat
         seq = data.draw(st.integers(1, memory.seq))
         said = {record.after.content for record in memory.journal() if record.after}
         assert set(contents(without(memory, {seq}))) <= said
+
+
+async def test_a_branch_has_the_lines_that_it_would_have() -> None:
+    memory = Memory(embedder=NoEmbedder())
+    old, other, new = (memory.insert("verbatim", text) for text in ("I: Oslo!", "I: hm", "I: Rome!"))
+    fact = memory.insert("semantic", "Ann lives in Oslo.", {"line": old.entry_id})
+    before = memory.seq
+    memory.update(fact.entry_id, "Ann lives in Rome.", {"line": new.entry_id})
+    memory.insert("semantic", "Ann sings.", {"line": other.entry_id})
+    branch = without(memory, {before + 1})
+    assert [entry.content for entry in branch.entries()] == [
+        *("I: Oslo!", "I: hm", "I: Rome!"),
+        *("Ann lives in Oslo.", "Ann sings."),
+    ]
+    without_first = without(memory, {1})
+    (sings,) = [entry for entry in without_first.entries() if entry.content == "Ann sings."]
+    assert without_first.get(str(sings.meta["line"])).content == "I: hm"
+    assert "I: Oslo!" not in [entry.content for entry in without_first.entries()]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.rewards.episodes import World, question, sample
 
+from memquartet.core.memory import EntryId
 from memquartet.core.samples import Sample
 from memquartet.core.trajectory import FactOutcome, Role
 from memquartet.rewards.credit import reward_episode
@@ -297,3 +298,17 @@ def test_where_a_line_of_the_text_alone_says_the_answer_no_fact_earns_anything()
     episode = replace(world.episode(), answers=(shown,))
     credit = entry_credit(scored_answers(episode, asked), Ledger.of(episode).contents)
     assert credit == {"m3": 1.0}
+
+
+def test_the_date_that_stands_before_a_line_says_no_answer() -> None:
+    world = World()
+    world.step(world.add("Ann is fond of tea"))
+    world.memory.insert("verbatim", "Ann: hello")
+    world.answer("2023", "m1", "m2")
+    asked = sample(["Ann: hello"], question(0, "2023"))
+    shown = replace(world.answers[0], memories=("Ann is fond of tea", "(2023-05-08) Ann: hello"))
+    credit = entry_credit(
+        scored_answers(replace(world.episode(), answers=(shown,)), asked),
+        {EntryId("m1"): "Ann is fond of tea"},
+    )
+    assert credit == {"m1": 1.0, "m2": 0.5}  # by rank, as where nothing that was shown says it

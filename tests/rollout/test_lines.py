@@ -1,14 +1,28 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
 from memquartet.agents.team import Team
-from memquartet.core.memory import FACT_TYPES, Delete, Insert, MemoryType, Update
+from memquartet.core.memory import (
+    EVERYWHERE,
+    FACT_TYPES,
+    Delete,
+    Insert,
+    MemoryType,
+    Scope,
+    Update,
+)
 from memquartet.core.samples import Chunk, Question
 from memquartet.llm.protocols import ChatRequest
 from memquartet.memory.embedders import NoEmbedder
+from memquartet.memory.limits import LINE
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Filters
 from memquartet.rollout.episode import EpisodeSettings, Rollout
-from memquartet.rollout.lines import LINE, LINE_TOKENS, lines_of, says_more, source_of, with_line
+from memquartet.rollout.lines import LINE_TOKENS, lines_of, source_of, with_line
 from memquartet.rollout.rethink import rethink
 from memquartet.testing.models import ScriptedModel
 from memquartet.text.tokens import default_counter
@@ -33,18 +47,16 @@ def script(request: ChatRequest) -> str:
     return "never"
 
 
-async def read(line_top_k: int | None, *texts: str) -> tuple[Rollout, ScriptedModel]:
+async def read(
+    line_top_k: int | None, *texts: str, memory: Memory | None = None, scope: Scope = EVERYWHERE
+) -> tuple[Rollout, ScriptedModel]:
     model = ScriptedModel(script)
-    memory = Memory(embedder=NoEmbedder())
+    memory = memory or Memory(embedder=NoEmbedder())
     settings = EpisodeSettings(line_top_k=line_top_k)
-    rollout = Rollout(team=Team.of(model), memory=memory, settings=settings)
+    rollout = Rollout(team=Team.of(model), memory=memory, settings=settings, scope=scope)
     for number, text in enumerate(texts):
         await rollout.read_chunk(Chunk(text=text, index=number))
     return rollout, model
-
-
-def texts(text: str) -> list[str]:
-    return [line.text for line in lines_of(text)]
 
 
 def said(memory: Memory) -> list[str]:
@@ -100,22 +112,6 @@ async def test_a_line_stays_as_long_as_another_fact_names_it() -> None:
     assert FIRST.splitlines()[0] in said(rollout.memory)
 
 
-async def test_what_decides_is_shown_facts_and_what_answers_lines_too() -> None:
-    rollout, _ = await read(5, FIRST)
-    shown = {
-        mode: rollout.memory.render_system_prompt(mode, "the rain")
-        for mode in ("memorize", "chat", "rethink")
-    }
-    assert ["never ends" in text for text in shown.values()] == [False, True, False]
-    assert "never ends" not in rollout.memory.render_system_prompt("chat")
-
-
-async def test_undoing_and_replaying_know_lines_as_entries() -> None:
-    rollout, _ = await read(5, FIRST, SECOND)
-    memory = rollout.memory
-    assert Memory.replay(memory, embedder=NoEmbedder()).canonical_bytes() == memory.canonical_bytes()
-
-
 async def test_rethinking_leaves_lines_alone() -> None:
     rollout, model = await read(5, FIRST)
     memory = rollout.memory
@@ -128,24 +124,12 @@ async def test_rethinking_leaves_lines_alone() -> None:
 
 def test_long_lines_are_cut_between_sentences_and_empty_ones_left_out() -> None:
     sentence = "The tall clock in the hall strikes every quarter of an hour. "
-    found = texts(f"Ann: Hi.\n\n  \nBea: {sentence * 20}\n")
+    found = lines_of(f"Ann: Hi.\n\n  \nBea: {sentence * 20}\n")
     assert found[0] == "Ann: Hi."
     assert len(found) > 2
     assert all(default_counter().count(line) <= LINE_TOKENS and line.endswith(".") for line in found)
     assert all(line.startswith("Bea: ") for line in found[1:])
-    assert texts(" \n") == texts("") == []
-
-
-def test_a_line_behind_a_question_begins_with_it() -> None:
-    talk = "Ann: I sold one. Which, you ask?\nBea: Do tell!\nBea: The red one?\n\nAnn: Yes."
-    assert texts(talk) == [
-        "Ann: I sold one. Which, you ask?",
-        "Ann: Which, you ask? Bea: Do tell!",
-        "Bea: The red one?",
-        "Bea: The red one? Ann: Yes.",
-    ]
-    assert texts("哪一个\uff1f\n红的。")[1] == "哪一个\uff1f 红的。"
-    assert texts(f"Ann: {'very ' * 50}long?\nBea: Yes.")[1] == "Bea: Yes."
+    assert lines_of(" \n") == lines_of("") == []
 
 
 def test_a_fact_comes_from_the_line_that_shares_most_with_it_or_from_none() -> None:
@@ -155,24 +139,6 @@ def test_a_fact_comes_from_the_line_that_shares_most_with_it_or_from_none() -> N
     assert source_of("", lines) is None
     assert source_of("Ann said yes.", []) is None
     assert source_of("The kayak is red.", lines_of("a red kayak\nthe red kayak")) == 1
-
-
-def test_a_line_says_more_than_its_facts_unless_they_hold_most_of_its_words() -> None:
-    (line,) = lines_of("12. Ann Lee moved to Oslo.")
-    assert not says_more(line, ["Ann Lee moved to Oslo."])
-    assert says_more(line, ["Ann Lee moved."])
-    assert says_more(line, [])
-    _, reply = lines_of("Bea: Where does the kayak lie now?\nAnn: In Oslo.")
-    assert not says_more(reply, ["Ann has a kayak in Oslo."])
-    (empty,) = lines_of("...")
-    assert not says_more(empty, [])
-
-
-async def test_a_line_that_its_fact_says_whole_is_not_kept() -> None:
-    FACTS["Cy: Tea is fine."] = '{"semantic": ["Cy says tea is fine."], "episodic": [], "unimportant": []}'
-    rollout, _ = await read(5, "Cy: Tea is fine.")
-    assert said(rollout.memory) == []
-    assert not any(LINE in entry.meta for entry in rollout.memory.entries())
 
 
 def test_an_operation_that_writes_names_its_line_and_no_former_one() -> None:
@@ -190,3 +156,68 @@ def test_a_taught_answerer_is_shown_lines_unless_told_otherwise() -> None:
     assert EpisodeSettings().lines(taught) == taught.taught_lines > 0
     assert EpisodeSettings().lines(plain) == 0
     assert EpisodeSettings(line_top_k=0).lines(taught) == 0
+
+
+def test_a_head_and_what_is_said_twice_in_a_chunk_make_no_lines() -> None:
+    assert lines_of("[Monday 6 March 2024, 09:29]\nAnn: Hi!\nBea: Hi!\nAnn: Hi!") == ["Ann: Hi!", "Bea: Hi!"]
+    assert lines_of("What the archive says:\n1. Ann left.") == ["What the archive says:", "1. Ann left."]
+
+
+async def test_what_was_said_in_many_chunks_is_shown_once() -> None:
+    FACTS["Cy: Tea, please."] = '{"semantic": [], "episodic": [], "unimportant": []}'
+    rollout, _ = await read(5, *["Cy: Tea, please."] * 3)
+    assert said(rollout.memory) == ["Cy: Tea, please."] * 3
+    assert [hit.entry.content for hit in await rollout.retrieve("tea")] == ["Cy: Tea, please."]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_whoever_replaces_or_deletes_a_fact_takes_its_line_along(durable: bool, tmp_path: Path) -> None:
+    memory = Memory.open(tmp_path / "m.db", embedder=NoEmbedder()) if durable else None
+    ann = Scope(user_id="ann")
+    rollout, _ = await read(5, FIRST, memory=memory, scope=ann)
+    memory = rollout.memory
+    oslo, cello = memory.entries(Filters(memory_types=FACT_TYPES))
+    records = memory.seq
+    memory.delete(oslo.entry_id)
+    assert FIRST.splitlines()[0] not in said(memory)
+    assert memory.seq == records + 2
+    memory.update(cello.entry_id, "Ann has given up the cello.", {})
+    assert said(memory) == FIRST.splitlines()[1:2]
+    memory.undo(records + 2)
+    memory.undo(records + 1)
+    assert FIRST.splitlines()[0] in said(memory)
+    assert memory.entries(Filters(memory_types=FACT_TYPES))[-1].scope == ann
+    assert Memory.replay(memory, embedder=NoEmbedder()).canonical_bytes() == memory.canonical_bytes()
+    memory.close()
+
+
+async def test_a_line_of_somebody_else_is_out_of_reach() -> None:
+    rollout, _ = await read(5, FIRST, scope=Scope(user_id="ann"))
+    memory = rollout.memory
+    (line,) = [e for e in memory.entries() if e.content == FIRST.splitlines()[1]]
+    bob = Scope(user_id="bob")
+    fact = memory.insert("semantic", "It rains.", {LINE: line.entry_id}, scope=bob)
+    memory.delete(fact.entry_id, scope=bob)
+    assert line.entry_id in memory
+    other = replace(rollout, scope=bob)
+    assert await other.retrieve("the rain") == []
+
+
+async def test_where_the_window_is_small_lines_are_left_out_before_facts() -> None:
+    rollout, _ = await read(8, FIRST)
+    whole = ScriptedModel(["x"])
+    small = ScriptedModel(["x"], window=200)
+    for model in (whole, small):
+        narrow = replace(rollout, team=Team.of(model))
+        await narrow.answer(Question(question_id="q", text="Ann cello rain Oslo?", answers=()))
+    fact, line = "- Ann moved to Oslo in May.", f"- {FIRST.splitlines()[0]}"
+    assert fact in whole.requests[0].messages[-1].content
+    assert line in whole.requests[0].messages[-1].content
+    assert fact in small.requests[0].messages[-1].content
+    assert line not in small.requests[0].messages[-1].content
+
+
+async def test_prompts_that_show_the_memory_show_its_facts() -> None:
+    rollout, _ = await read(5, FIRST)
+    for mode in ("memorize", "chat", "rethink"):
+        assert "never ends" not in rollout.memory.render_system_prompt(mode, "the rain")

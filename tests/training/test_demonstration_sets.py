@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from random import Random
 
@@ -79,6 +80,11 @@ def test_the_command_counts_what_it_wrote_and_refuses_what_has_no_known_truth(tm
     ]
     told = json.loads(CliRunner().invoke(cli, asked, catch_exceptions=False).stdout)
     assert told["demonstrations"] == sum(told["roles"].values()) == len(read_demonstrations(out))
+    lined = [*asked, "--role", "answerer", "--line-top-k", "4"]
+    told = json.loads(CliRunner().invoke(cli, lined, catch_exceptions=False).stdout)
+    assert set(told["roles"]) == {"answerer"}
+    prompts = [one.messages[-1].content for one in read_demonstrations(out)]
+    assert any(re.search(r"^- (\(.{10}\) )?\w+: ", prompt, re.MULTILINE) for prompt in prompts)
     refused = CliRunner().invoke(cli, ["data", "demonstrations", "locomo10.json", "--out", str(out)])
     assert refused.exit_code == 1
     assert "world:conflict" in refused.output

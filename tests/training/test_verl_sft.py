@@ -372,3 +372,17 @@ def test_a_folder_without_a_model_or_an_adapter_is_named_and_nothing_is_left(
             model_folder, tmp_path / "out", shown, [], settings=SETTINGS, lora=Lora(start=tmp_path / "empty")
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_sixteen_bits_without_a_gpu_teach_nearly_the_same(model_folder: Path) -> None:
+    losses = []
+    for short in (False, True):
+        model = AutoModelForCausalLM.from_pretrained(model_folder)
+        tokenizer = AutoTokenizer.from_pretrained(model_folder)
+        examples = encode(tokenizer, tiny_demonstrations(8, seed=1), max_length=1024)
+        teacher = Teacher(
+            model, examples, filler=tokenizer.pad_token_id or 0, settings=replace(SETTINGS, bfloat16=short)
+        )
+        losses.append([teacher.advance().loss for _ in range(3)])
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)

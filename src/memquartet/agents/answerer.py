@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from memquartet.agents.base import AgentSettings, Reading, Reply, Task, ask, render_prompt, shipped_prompt
 from memquartet.agents.prompt_sets import TAUGHT_LINES, TAUGHT_SEARCHES
 from memquartet.agents.rendering import in_time_order, memory_line, within_window
-from memquartet.core.memory import Hit, MemoryState
+from memquartet.core.memory import Hit, MemoryState, MemoryType
 from memquartet.core.messages import Message
 from memquartet.core.samples import Question
 from memquartet.core.trajectory import Role, TurnStatus
@@ -142,7 +142,9 @@ class Answerer:
             lines = [f"- {memory_line(hit.entry)}" for hit in merged]
             return self._prompt(question, "\n".join(lines), known, queries, may_search=may_search)
 
-        droppable = [hit for found in searches for hit in in_time_order(found)]
+        oldest = [hit for found in searches for hit in in_time_order(found)]
+        # Lines first: a fact says in fewer words what holds.
+        droppable = sorted(oldest, key=lambda hit: hit.entry.memory_type is not MemoryType.VERBATIM)
         return within_window(searches, prompt, self.model.fits, droppable=droppable)
 
     def _prompt(

@@ -11,6 +11,7 @@ from memquartet.agents.team import Team
 from memquartet.cli.command import Command
 from memquartet.cli.options import (
     Target,
+    line_option,
     model_option,
     screen_options,
     seed_option,
@@ -48,6 +49,7 @@ from memquartet.rollout.episode import EpisodeSettings, Rollout
     help="How often the answerer may search again with a query of its own before it answers; by default twice with a"
     " model that was taught to (memquartet-135m), never with others.",
 )
+@line_option
 @model_option
 @seed_option
 @target_options
@@ -59,6 +61,7 @@ def command(
     question: str,
     top_k: int,
     max_searches: int | None,
+    line_top_k: int | None,
     model: str,
     seed: int,
 ) -> None:
@@ -66,7 +69,7 @@ def command(
     asked = Question(question_id="ask", text=question, answers=(), time=datetime.now(UTC))
     with target.open() as memory:
         chat = make_model(model)
-        settings = EpisodeSettings(answer_top_k=top_k, max_searches=max_searches)
+        settings = EpisodeSettings(answer_top_k=top_k, max_searches=max_searches, line_top_k=line_top_k)
         rollout = Rollout(team=Team.of(chat), memory=memory, settings=settings, scope=target.scope, seed=seed)
 
         async def answer() -> Answer:

@@ -24,7 +24,7 @@ from memquartet.llm.protocols import ChatModel, ChatRequest, Sampling
 from memquartet.llm.specs import make_model
 from memquartet.memory.prompts import PromptMode
 from memquartet.memory.protocols import Filters
-from memquartet.rollout.episode import Rollout
+from memquartet.rollout.episode import EpisodeSettings, Rollout
 
 RECENT_MESSAGES = 6
 """What was just said stays in the prompt word for word; everything older comes from the memory."""
@@ -51,7 +51,9 @@ def command(*, target: Target, model: str, seed: int) -> None:
     screen = Screen()
     with target.open(create=True) as memory:
         chat = make_model(model)
-        rollout = Rollout(team=Team.of(chat), memory=memory, scope=target.scope, seed=seed)
+        # What the assistant replied is no source, and it would be kept as one.
+        settings = EpisodeSettings(line_top_k=0)
+        rollout = Rollout(team=Team.of(chat), memory=memory, settings=settings, scope=target.scope, seed=seed)
         screen.say(f"{chat.name} with {len(memory):,} entries in {target.db}. {HELP}.")
         # A runner and not one long coroutine: Ctrl-C at the prompt must end the program at once.
         with asyncio.Runner() as runner:

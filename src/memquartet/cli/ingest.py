@@ -19,6 +19,7 @@ from memquartet.cli.options import (
     DEFAULT_DB,
     DEFAULT_EMBEDDER,
     Target,
+    line_option,
     model_option,
     screen_options,
     seed_option,
@@ -29,7 +30,7 @@ from memquartet.cli.screen import Screen
 from memquartet.core.trajectory import Decision, MemoryStep
 from memquartet.errors import WorldError
 from memquartet.llm.specs import make_model
-from memquartet.rollout.episode import Rollout
+from memquartet.rollout.episode import EpisodeSettings, Rollout
 from memquartet.text.chunking import ChunkSize
 
 CHUNK_TOKENS = ChunkSize().tokens
@@ -51,12 +52,20 @@ CHUNK_TOKENS = ChunkSize().tokens
     type=click.IntRange(min=16),
     help=f"Tokens read in one go; by default {CHUNK_TOKENS}, with a taught model {TAUGHT_CHUNK_TOKENS}.",
 )
+@line_option
 @model_option
 @seed_option
 @target_options
 @screen_options
 def command(
-    *, target: Target, screen: Screen, files: Sequence[Path], chunk_tokens: int | None, model: str, seed: int
+    *,
+    target: Target,
+    screen: Screen,
+    files: Sequence[Path],
+    chunk_tokens: int | None,
+    line_top_k: int | None,
+    model: str,
+    seed: int,
 ) -> None:
     """Read files into the memory: plain text, JSONL chats, LoCoMo and other data sets.
 
@@ -73,7 +82,8 @@ def command(
         with screen.status(f"checking {path}"):
             sources.append(Source.read(path, size))
     with target.open(create=True) as memory:
-        rollout = Rollout(team=Team.of(chat), memory=memory, scope=target.scope, seed=seed)
+        settings = EpisodeSettings(line_top_k=line_top_k)
+        rollout = Rollout(team=Team.of(chat), memory=memory, settings=settings, scope=target.scope, seed=seed)
         done = chunks_done(memory.journal(), sources, target.scope)
         kept = dict(done)
 

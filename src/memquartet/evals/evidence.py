@@ -44,10 +44,15 @@ def _evidence(question: Question, place: Mapping[str, Set[int]]) -> list[Set[int
 
 
 def _reached(answer: Answer, by_entry: Mapping[EntryId, int], by_line: Mapping[str, Set[int]]) -> set[int]:
-    if by_entry:
-        return {by_entry[hit] for hit in answer.hits if hit in by_entry}
-    lines = (line for text in answer.memories for line in text.splitlines())
-    return {chunk for line in lines for chunk in by_line.get(undated(line).strip(), ())}
+    # What is no entry of a fact is text of the sample.
+    texts = (
+        dict(zip(answer.hits, answer.memories, strict=False))
+        if by_entry
+        else dict(enumerate(answer.memories))
+    )
+    lines = (line for hit, text in texts.items() if hit not in by_entry for line in text.splitlines())
+    of_lines = {chunk for line in lines for chunk in by_line.get(undated(line).strip(), ())}
+    return of_lines | {by_entry[hit] for hit in answer.hits if hit in by_entry}
 
 
 def _chunks_of_entries(episode: Episode) -> dict[EntryId, int]:

@@ -11,6 +11,7 @@ from typing import Self, TypedDict, Unpack
 from memquartet.core.memory import (
     DIRECT,
     EVERYWHERE,
+    FACT_TYPES,
     Delete,
     EntryId,
     Hit,
@@ -319,7 +320,7 @@ class Memory:
         scope: Scope = EVERYWHERE,
         top_k: int = 10,
     ) -> str:
-        """A system prompt that shows the memory to a model.
+        """A system prompt that shows the memory to a model: its facts, no lines of texts.
 
         Args:
             mode: "memorize", "chat" or "rethink".
@@ -331,7 +332,7 @@ class Memory:
             ConfigError: an unknown mode, or an argument that `search` refuses.
         """
         mode = prompt_mode_named(mode)
-        filters = Filters(scope=clean_scope(scope), memory_types=mode.shows(query))
+        filters = Filters(scope=clean_scope(scope), memory_types=FACT_TYPES)
         check_top_k(top_k)
         hits = () if query is None else self.search(query, top_k, filters=filters)
         shown = self.entries(filters)[-top_k:] if query is None else [hit.entry for hit in hits]

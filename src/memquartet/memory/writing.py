@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memquartet.core.memory import (
+    Delete,
+    EntryId,
     Insert,
     MemoryOp,
     MemoryState,
+    MemoryType,
     Provenance,
     Receipt,
     ReceiptStatus,
@@ -15,9 +18,9 @@ from memquartet.core.memory import (
     Update,
 )
 from memquartet.errors import CallerError
-from memquartet.memory.contents import clean_op
+from memquartet.memory.contents import Contents, clean_op
 from memquartet.memory.journal import JournalRecord, StateChange
-from memquartet.memory.limits import clean_provenance, clean_scope
+from memquartet.memory.limits import LINE, clean_provenance, clean_scope
 from memquartet.memory.state import StateEdit, StateReceipt, fit_state
 from memquartet.memory.store import Store
 from memquartet.memory.timeline import plan_undo
@@ -28,6 +31,8 @@ def carry_out(
     store: Store, ops: Sequence[MemoryOp], scope: Scope, provenance: Provenance, *, strict: bool
 ) -> list[Receipt]:
     """Carry out operations in order, in one transaction; one receipt each.
+
+    A line that only a replaced or removed fact named is removed by a record of its own, without a receipt.
 
     Args:
         store: where.
@@ -60,7 +65,25 @@ def carry_out(
             else:
                 batch.add(record, vector)
                 receipts.append(_receipt(record, draft))
+                if (line := _orphaned_line(record, batch.contents)) is not None:
+                    gone = Delete(entry_id=line)
+                    batch.add(batch.contents.plan(gone, scope=scope, provenance=provenance, time=time), None)
     return receipts
+
+
+def _orphaned_line(record: JournalRecord, contents: Contents) -> EntryId | None:
+    """The line of what the record replaced or removed, where no entry names it any more.
+
+    Otherwise the text's own words would bring back what was corrected or forgotten.
+    """
+    named = record.before.meta.get(LINE) if record.before else None
+    if not isinstance(named, str):
+        return None
+    line = contents.entries.get(EntryId(named))
+    if line is None or line.memory_type is not MemoryType.VERBATIM or not record.scope.admits(line.scope):
+        return None
+    names_it = any(entry.meta.get(LINE) == named for entry in contents.entries.values())
+    return None if names_it else line.entry_id
 
 
 def change_state(

@@ -21,13 +21,14 @@ import random
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from memquartet.core.memory import Delete, EntryId, Insert, MemoryOp, Noop, Update
+from memquartet.core.memory import Delete, EntryId, Insert, MemoryOp, MemoryType, Meta, Noop, Update
 from memquartet.core.messages import Message
 from memquartet.core.samples import Sample
 from memquartet.core.trajectory import Episode, Role, Turn
 from memquartet.errors import ConfigError
 from memquartet.llm.protocols import ChatModel, ChatRequest, Completion
 from memquartet.memory.journal import JournalRecord, StateChange
+from memquartet.memory.limits import LINE
 from memquartet.memory.memory import Memory
 from memquartet.rewards.ledger import Place
 from memquartet.rewards.outcome import answer_score, mean, scored_answers
@@ -141,16 +142,33 @@ def _replayed(
     """The record's operation for a branch whose entries have the ids `ids` and that lacks the `missing` ones."""
     after = record.after
     match record.op:
-        case Insert():
-            return replace(record.op, entry_id=None)
+        case Insert(meta=meta):
+            return replace(record.op, entry_id=None, meta=_renamed(meta, ids, missing))
         case Update(entry_id=old) if old in missing and after is not None:
-            return Insert(content=after.content, memory_type=after.memory_type, meta=after.meta)
-        case Update(entry_id=old):
-            return replace(record.op, entry_id=ids.get(old, old))
+            return Insert(
+                content=after.content, memory_type=after.memory_type, meta=_renamed(after.meta, ids, missing)
+            )
+        case Update(entry_id=old, meta=changed):
+            return replace(
+                record.op,
+                entry_id=ids.get(old, old),
+                meta=None if changed is None else _renamed(changed, ids, missing),
+            )
+        case Delete() if record.before and record.before.memory_type is MemoryType.VERBATIM:
+            return None  # it went with its fact, and will again where the fact goes
         case Delete(entry_id=old) if old not in missing:
             return Delete(entry_id=ids.get(old, old))
         case _:
             return None
+
+
+def _renamed(meta: Meta, ids: Mapping[EntryId, EntryId], missing: Set[EntryId]) -> Meta:
+    """Meta with the line that it names by the line's id in the branch, or without one that the branch lacks."""
+    line = meta.get(LINE)
+    if not isinstance(line, str):
+        return meta
+    rest = {key: value for key, value in meta.items() if key != LINE}
+    return rest if line in missing else {**rest, LINE: ids.get(EntryId(line), line)}
 
 
 def _changed_records(episode: Episode) -> dict[Place, frozenset[int]]:

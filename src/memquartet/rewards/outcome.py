@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from memquartet.agents.rendering import undated
 from memquartet.core.memory import EntryId
 from memquartet.core.samples import Chunk, Question, Sample
 from memquartet.core.trajectory import Answer, Episode
@@ -165,7 +166,7 @@ def entry_credit(answers: Sequence[ScoredAnswer], contents: Mapping[EntryId, str
 def _saying(scored: ScoredAnswer, contents: Mapping[EntryId, str]) -> frozenset[EntryId]:
     """The hits that say an accepted answer. A line of the text, which no fact wrote, is known from what was shown."""
     answer = scored.answer
-    shown = dict(zip(answer.hits, answer.memories, strict=False))
+    shown = dict(zip(answer.hits, map(undated, answer.memories), strict=False))
     return frozenset(
         hit
         for hit in answer.hits

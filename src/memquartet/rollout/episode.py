@@ -27,7 +27,6 @@ from memquartet.agents.team import Team
 from memquartet.core.memory import (
     EVERYWHERE,
     FACT_TYPES,
-    Delete,
     EntryId,
     Fact,
     Hit,
@@ -52,7 +51,7 @@ from memquartet.errors import WorldError, first_of_group
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Filters, SearchMethod
 from memquartet.rollout.answering import answer_question
-from memquartet.rollout.lines import LINE, line_named, lines_of, says_more, source_of, with_line
+from memquartet.rollout.lines import lines_of, source_of, with_line
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -155,7 +154,8 @@ class Rollout:
         (hits,) = await self._search([query], self.settings.answer_top_k)
         if lines := self.settings.lines(self.team.answerer):
             (said,) = await self._search([query], lines, frozenset({MemoryType.VERBATIM}))
-            return [*hits, *said]
+            # What was said again and again ("Good morning!") is shown once.
+            return [*hits, *{hit.entry.content: hit for hit in said}.values()]
         return hits
 
     async def answer_all(
@@ -229,21 +229,16 @@ class Rollout:
     ) -> Mapping[str, EntryId]:
         """Store the chunk's lines, if any are ever shown, and tell by a fact's text which entry is its line.
 
-        A line that says nothing but what its facts say, or what the memory holds already (NOOP), is left out.
+        A line that says nothing but what the memory holds already (NOOP) is left out.
         """
         if not self.settings.lines(self.team.answerer):
             return {}
         lines = lines_of(chunk.text)
         sources = {one.fact.text: source_of(one.fact.text, lines) for one in decisions}
         told = {sources[one.fact.text] for one in decisions if one.decision is not Decision.NOOP}
-        kept = [
-            number
-            for number, line in enumerate(lines)
-            if (number in told or number not in sources.values())
-            and says_more(line, (text for text, source in sources.items() if source == number))
-        ]
+        kept = [number for number in range(len(lines)) if number in told or number not in sources.values()]
         inserts = [
-            Insert(content=lines[number].text, memory_type=MemoryType.VERBATIM, meta=chunk_meta(chunk))
+            Insert(content=lines[number], memory_type=MemoryType.VERBATIM, meta=chunk_meta(chunk))
             for number in kept
         ]
         why = Provenance(actor="reading", source=chunk.text, origin=origin)
@@ -266,7 +261,6 @@ class Rollout:
                 *receipts,
                 *self.memory.apply([with_line(new, line)], scope=self.scope, provenance=why),
             ]
-        self._drop_lines(receipts, why)
         return FactOutcome(
             fact=decision.fact,
             candidates=decision.candidates,
@@ -274,17 +268,6 @@ class Rollout:
             receipts=tuple[Receipt, ...](receipts),
             defaulted=decision.defaulted or refused,
         )
-
-    def _drop_lines(self, receipts: Sequence[Receipt], why: Provenance) -> None:
-        """Remove the lines of what was replaced or deleted, unless another fact names them."""
-        for receipt in receipts:
-            before = receipt.before if receipt.applied else None
-            line = line_named(before) if before else None
-            # Whoever else writes may put anything there: only a line is ever removed.
-            is_line = line in self.memory and self.memory.get(str(line)).memory_type is MemoryType.VERBATIM
-            named = Filters(scope=self.scope, where={LINE: line})
-            if line and is_line and not self.memory.entries(named):
-                self.memory.apply([Delete(entry_id=line)], scope=self.scope, provenance=why)
 
 
 async def run_episode(

@@ -118,7 +118,7 @@ class Knowledge:
             lines = lines_of(chunk.text)
             for fact in by_chunk[chunk.index]:
                 if (source := source_of(fact.text, lines)) is not None:
-                    by_line.setdefault(lines[source].text, []).append(fact)
+                    by_line.setdefault(lines[source], []).append(fact)
         return cls(
             by_chunk={chunk.text.strip(): by_chunk[chunk.index] for chunk in sample.chunks},
             by_line=by_line,

@@ -146,8 +146,8 @@ def _read_and_answered(
     for number, sample in enumerate(samples):
         draw = Random(f"demonstrations/{name}/{number}")
         drawn = drawn_settings(settings, draw) if varied else settings
-        faults = drawn_faults(drawn, draw) if varied else {}
-        shown = asyncio.run(demonstrate(sample, drawn, **faults, random=draw))
+        lapses = drawn_faults(drawn, draw)["lapses"] if varied else 0.0
+        shown = asyncio.run(demonstrate(sample, drawn, lapses=lapses, random=draw))
         made += [one for one in shown if one.role in (Role.EXTRACTOR, Role.ANSWERER)]
     return list(dict.fromkeys(made))
 

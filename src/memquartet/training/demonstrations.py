@@ -82,10 +82,14 @@ async def demonstrate(
     )
     memory = Memory(state_budget=settings.state_budget)
     episode = await run_episode(sample, team, memory, settings=settings.episode)
-    right = {**extractor.right, **manager.right}
+    right = {Role.EXTRACTOR: extractor.right, Role.MANAGER: manager.right}
     doubtful = _doubtful(episode, sample) if settings.line_top_k else frozenset()
     return [
-        Demonstration(role=turn.role, messages=turn.messages, output=right.get(turn.messages, turn.output))
+        Demonstration(
+            role=turn.role,
+            messages=turn.messages,
+            output=right[turn.role][turn.messages] if turn.role in right else turn.output,
+        )
         for turn in episode.turns
         if turn.messages not in doubtful
     ]
@@ -97,9 +101,10 @@ def _doubtful(episode: Episode, sample: Sample) -> frozenset[Sequence[Message]]:
     A line that was shown may say it in half a sentence, which the oracle does not understand and a learner should.
     """
     return frozenset(
-        answer.trajectory.turns[-1].messages
+        turn.messages
         for answer, question in zip(episode.answers, sample.questions, strict=True)
         if question.answers and answer.text == UNKNOWN
+        for turn in answer.trajectory.turns
     )
 
 

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
-from memquartet.core.memory import FACT_TYPES, MemoryEntry, MemoryState, MemoryType
+from memquartet.core.memory import MemoryEntry, MemoryState
 from memquartet.memory.limits import SAID_AT, chosen
 
 NOTHING = "(empty)"
@@ -33,10 +33,6 @@ class PromptMode(StrEnum):
     """Answer from memory."""
     RETHINK = "rethink"
     """Merge and remove redundant entries."""
-
-    def shows(self, query: str | None) -> frozenset[MemoryType]:
-        """The kinds of entries: lines of a text may answer somebody, but there is nothing to decide about them."""
-        return frozenset(MemoryType) if self is PromptMode.CHAT and query is not None else FACT_TYPES
 
 
 def prompt_mode_named(name: str) -> PromptMode:
