@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from memquartet.errors import ConfigError
 from memquartet.training.settings import TrainingSettings
-from memquartet.training.trainer import _BETWEEN, QuartetTrainer, grouped_advantage
+from memquartet.training.trainer import _BETWEEN, QuartetTrainer, _alone, grouped_advantage
 
 pytestmark = pytest.mark.train
 
@@ -54,6 +54,12 @@ def test_an_episode_counts_once_where_its_reward_is_broadcast() -> None:
     keys = [("u", "g", "0"), ("u", "g", "0"), ("u", "g", "0"), ("u", "g", "1")]
     found = advantages([1.0, 1.0, 1.0, 0.0], keys)
     assert found == pytest.approx([math.sqrt(0.5)] * 3 + [-math.sqrt(0.5)], abs=1e-4)
+
+
+def test_rows_without_company_are_counted_among_the_learned_ones() -> None:
+    assert _alone(["a", "a", "b", "c"], [True, True, True, False]) == pytest.approx(1 / 3)
+    assert _alone(["a", "a"], [True, False]) == 1.0
+    assert _alone(["a"], [False]) == 0.0
 
 
 def test_no_rows_give_no_advantages() -> None:

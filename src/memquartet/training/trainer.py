@@ -8,7 +8,8 @@ given equal weight; and a batch makes a fixed number of optimizer steps however 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -57,6 +58,12 @@ def grouped_advantage(
     )
     spread = torch.as_tensor(advantages, dtype=torch.float32).unsqueeze(-1) * response_mask
     return spread, spread
+
+
+def _alone(groups: Sequence[Hashable], learned: Sequence[bool]) -> float:
+    """The share of learned rows that nothing is compared with, so that their advantage is 0."""
+    counts = Counter(group for group, counted in zip(groups, learned, strict=True) if counted)
+    return sum(count for count in counts.values() if count == 1) / max(1, counts.total())
 
 
 @register_trainer(NAME)
@@ -118,6 +125,10 @@ class QuartetTrainer(PPOTrainerSync):
         else:
             members = [""] * len(uids)
         keys = [_BETWEEN.join(parts) for parts in zip(uids, groups, members, strict=True)]
+        metrics["training/rows_alone"] = _alone(
+            list(zip(uids, groups, strict=True)),
+            [bool(mask.any()) for mask in columns["response_mask"].unbind()],
+        )
         _put(batch, uid=NonTensorStack(*keys))
         batch = super()._compute_advantage(batch, metrics)
         _put(batch, uid=NonTensorStack(*uids))
