@@ -10,6 +10,8 @@ from memquartet.evals.comparison import compare
 from memquartet.evals.results import QUESTIONS_SUFFIX, QuestionResult, read_questions
 
 OURS = ("quartet", "quartet_search")
+FACTS = ("quartet_facts", "quartet_search")
+"""Without and with the text's own lines."""
 OTHERS = ("no_memory", "full_context", "rag_bm25")
 Paired = Mapping[str, object]
 Questions = Mapping[str, list[QuestionResult]]
@@ -17,10 +19,10 @@ Questions = Mapping[str, list[QuestionResult]]
 
 
 def within(folder: Path) -> list[Paired]:
-    """The four agents against the baselines with the same model, and with searches against without."""
-    held = {row: _questions(folder, row) for row in (*OURS, *OTHERS)}
+    """The four agents against the baselines with the same model, and with searches or lines against without."""
+    held = {row: _questions(folder, row) for row in dict.fromkeys((*OURS, *FACTS, *OTHERS))}
     against = [(other, ours) for ours in OURS for other in OTHERS]
-    return [pair for a, b in [*against, OURS] for pair in _pairs(held[a], held[b], name_a=a, name_b=b)]
+    return [pair for a, b in [*against, OURS, FACTS] for pair in _pairs(held[a], held[b], name_a=a, name_b=b)]
 
 
 def between(folders: Sequence[Path], labels: Sequence[str]) -> list[Paired]:

@@ -160,6 +160,11 @@ def test_a_taught_answerer_is_shown_lines_unless_told_otherwise() -> None:
 
 def test_a_head_and_what_is_said_twice_in_a_chunk_make_no_lines() -> None:
     assert lines_of("[Monday 6 March 2024, 09:29]\nAnn: Hi!\nBea: Hi!\nAnn: Hi!") == ["Ann: Hi!", "Bea: Hi!"]
+    assert lines_of("[Friday]\n1. Ann left. 2. Bea came.\nCy: Hi.") == [
+        "1. Ann left.",
+        "2. Bea came.",
+        "Cy: Hi.",
+    ]
     assert lines_of("What the archive says:\n1. Ann left.") == ["What the archive says:", "1. Ann left."]
 
 

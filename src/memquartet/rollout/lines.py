@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from memquartet.core.memory import EntryId, Insert, Meta, Update
 from memquartet.memory.limits import LINE
-from memquartet.text.chunking import pack
+from memquartet.text.chunking import pack, sentences
 from memquartet.text.remarks import remarks, speaker_of
 from memquartet.text.terms import content_words
 from memquartet.text.tokens import default_counter
@@ -27,7 +27,7 @@ Op = TypeVar("Op")
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of a text, or the remarks of a talk, in their order, each once.
+    """The sentences of a text, or the remarks of a talk, in their order, each once.
 
     Long ones are cut, and every part of a remark begins with its speaker. What is empty and a session's head, which
     says the time that every line has with it, are left out.
@@ -37,7 +37,8 @@ def lines_of(text: str) -> list[str]:
         " ".join(part.text().split())
         for remark in remarks(text)
         if not (remark.startswith("[") and remark.rstrip().endswith("]"))
-        for part in pack([remark], budget=LINE_TOKENS, count=count, lead=speaker_of)
+        for said in ([remark] if speaker_of(remark) else sentences(remark))
+        for part in pack([said], budget=LINE_TOKENS, count=count, lead=speaker_of)
     )
     return list(dict.fromkeys(filter(None, parts)))
 

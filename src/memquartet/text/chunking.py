@@ -173,7 +173,7 @@ def _fitting(held: list[_Part], budget: int, count: CountTokens, separator: str)
 
 def _sentence_parts(text: str, budget: int, count: CountTokens) -> Iterator[_Part]:
     """Sentences with their counts; one that is over the budget comes as several parts."""
-    for sentence in _sentences(text):
+    for sentence in sentences(text):
         tokens = count(sentence) if len(sentence) <= _COUNTED_WHOLE else budget + 1
         if tokens <= budget:
             yield _Part(sentence, tokens)
@@ -181,7 +181,8 @@ def _sentence_parts(text: str, budget: int, count: CountTokens) -> Iterator[_Par
             yield from _word_parts(sentence, budget, count)
 
 
-def _sentences(text: str) -> Iterator[str]:
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a text; joined they are the text again."""
     start = 0
     for match in _SENTENCE_END.finditer(text):
         # The number of a list item ("12. Ann lives in Leeds.") stays with the item.
