@@ -102,3 +102,10 @@ def test_a_line_beside_facts_reaches_the_chunk_that_has_it() -> None:
     lived = episode(step(0, "a"), hits=["a", "l"], shown=["a", "(2024-05-06) Bo: I keep a parrot."])
     assert evidence_reached(SAMPLE, lived) == [1.0, 1.0]
     assert evidence_reached(SAMPLE, episode(step(0, "a"), hits=["a"], shown=["a"])) == [1.0, 0.5]
+
+
+def test_a_sentence_of_running_text_reaches_its_chunk() -> None:
+    chunks = (Chunk(text="Bo keeps a parrot. It is green.", index=0, source_ids=("D1:1",)), SAMPLE.chunks[1])
+    running = replace(SAMPLE, chunks=chunks)
+    lived = episode(step(1, "a"), hits=["l"], shown=["Bo keeps a parrot."])
+    assert evidence_reached(running, lived) == [1.0, 0.5]

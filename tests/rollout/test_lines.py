@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from memquartet.agents.rendering import memory_line
 from memquartet.agents.team import Team
 from memquartet.core.memory import (
     EVERYWHERE,
@@ -12,6 +14,7 @@ from memquartet.core.memory import (
     Delete,
     Insert,
     MemoryType,
+    MetaValue,
     Scope,
     Update,
 )
@@ -160,11 +163,10 @@ def test_a_taught_answerer_is_shown_lines_unless_told_otherwise() -> None:
 
 def test_a_head_and_what_is_said_twice_in_a_chunk_make_no_lines() -> None:
     assert lines_of("[Monday 6 March 2024, 09:29]\nAnn: Hi!\nBea: Hi!\nAnn: Hi!") == ["Ann: Hi!", "Bea: Hi!"]
-    assert lines_of("[Friday]\n1. Ann left. 2. Bea came.\nCy: Hi.") == [
-        "1. Ann left.",
-        "2. Bea came.",
-        "Cy: Hi.",
+    assert lines_of("[Friday]\n1. Ann left. 2. Bea came.\n[Code: 4711]") == [
+        *("1. Ann left.", "2. Bea came.", "[Code: 4711]")
     ]
+    assert lines_of("Dr. Smith came late. He left.") == ["Dr. Smith came late.", "He left."]
     assert lines_of("What the archive says:\n1. Ann left.") == ["What the archive says:", "1. Ann left."]
 
 
@@ -173,6 +175,28 @@ async def test_what_was_said_in_many_chunks_is_shown_once() -> None:
     rollout, _ = await read(5, *["Cy: Tea, please."] * 3)
     assert said(rollout.memory) == ["Cy: Tea, please."] * 3
     assert [hit.entry.content for hit in await rollout.retrieve("tea")] == ["Cy: Tea, please."]
+
+
+async def test_what_was_said_on_two_days_is_shown_for_both() -> None:
+    FACTS["Cy: I ran ten miles."] = '{"semantic": [], "episodic": [], "unimportant": []}'
+    rollout, _ = await read(5)
+    for number, day in enumerate((1, 1, 9)):
+        time = datetime(2024, 5, day, tzinfo=UTC)
+        await rollout.read_chunk(Chunk(text="Cy: I ran ten miles.", index=number, time=time))
+    shown = [memory_line(hit.entry) for hit in await rollout.retrieve("miles")]
+    assert sorted(shown) == ["(2024-05-01) Cy: I ran ten miles.", "(2024-05-09) Cy: I ran ten miles."]
+
+
+@pytest.mark.parametrize("meta", [None, {}, {"topic": "home"}])
+async def test_a_correction_takes_the_old_line_along(meta: dict[str, MetaValue] | None) -> None:
+    rollout, _ = await read(5, FIRST)
+    memory = rollout.memory
+    oslo, _ = memory.entries(Filters(memory_types=FACT_TYPES))
+    memory.update(oslo.entry_id, oslo.content)
+    assert FIRST.splitlines()[0] in said(memory)
+    memory.update(oslo.entry_id, "Ann moved to Rome.", meta)
+    assert FIRST.splitlines()[0] not in said(memory)
+    assert LINE not in memory.get(oslo.entry_id).meta
 
 
 @pytest.mark.parametrize("durable", [False, True])

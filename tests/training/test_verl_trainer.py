@@ -57,9 +57,11 @@ def test_an_episode_counts_once_where_its_reward_is_broadcast() -> None:
 
 
 def test_rows_without_company_are_counted_among_the_learned_ones() -> None:
-    assert _alone(["a", "a", "b", "c"], [True, True, True, False]) == pytest.approx(1 / 3)
-    assert _alone(["a", "a"], [True, False]) == 1.0
-    assert _alone(["a"], [False]) == 0.0
+    nobody = [""] * 4
+    assert _alone(["a", "a", "b", "c"], nobody, [True, True, True, False]) == pytest.approx(1 / 3)
+    assert _alone(["a", "a"], nobody, [True, False]) == 1.0
+    assert _alone(["a"], nobody, [False]) == 0.0
+    assert _alone(["a", "a", "b", "b"], ["0", "0", "1", "2"], [True] * 4) == 0.5
 
 
 def test_no_rows_give_no_advantages() -> None:

@@ -13,6 +13,7 @@ from memquartet.agents.rendering import undated
 from memquartet.core.memory import EntryId
 from memquartet.core.samples import Question, Sample
 from memquartet.core.trajectory import Answer, Episode
+from memquartet.rollout.lines import lines_of
 
 
 def evidence_reached(sample: Sample, episode: Episode) -> list[float]:
@@ -69,7 +70,7 @@ def _chunks_of_entries(episode: Episode) -> dict[EntryId, int]:
 def _chunks_of_lines(sample: Sample) -> Mapping[str, Set[int]]:
     found: defaultdict[str, set[int]] = defaultdict(set)
     for chunk in sample.chunks:
-        for line in chunk.text.splitlines():
+        for line in (*chunk.text.splitlines(), *lines_of(chunk.text)):
             if line.strip():
                 found[line.strip()].add(chunk.index)
     return found

@@ -17,10 +17,12 @@ from memquartet.core.memory import (
     EVERYWHERE,
     Delete,
     EntryId,
+    FixedMeta,
     Insert,
     MemoryEntry,
     MemoryOp,
     MemoryState,
+    Meta,
     Noop,
     Provenance,
     Scope,
@@ -28,7 +30,14 @@ from memquartet.core.memory import (
 )
 from memquartet.errors import ConfigError, InputError, UnknownEntryError
 from memquartet.memory.journal import JournalRecord, StateChange
-from memquartet.memory.limits import clean_meta, clean_text, entry_id_of, entry_number, memory_type_named
+from memquartet.memory.limits import (
+    LINE,
+    clean_meta,
+    clean_text,
+    entry_id_of,
+    entry_number,
+    memory_type_named,
+)
 
 EPOCH = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -84,7 +93,7 @@ class Contents:
                 )
             case Update():
                 before = self.find(op.entry_id, scope)
-                meta = before.meta if op.meta is None else op.meta
+                meta = _kept_meta(before, op.content) if op.meta is None else op.meta
                 after = replace(before, content=op.content, meta=meta, updated_at=time)
             case Delete():
                 before = self.find(op.entry_id, scope)
@@ -157,6 +166,13 @@ class Contents:
             return f"entry {after.entry_id!r} is already there" if after.entry_id in self.entries else None
         expected = entry_id_of(self.last_number + 1)
         return None if after.entry_id == expected else f"it inserts {after.entry_id!r}, expected {expected!r}"
+
+
+def _kept_meta(before: MemoryEntry, content: str) -> Meta:
+    """An entry's meta under a new content: all but the line that said the old one."""
+    if content == before.content or LINE not in before.meta:
+        return before.meta
+    return FixedMeta({key: value for key, value in before.meta.items() if key != LINE})
 
 
 def clean_op(op: MemoryOp) -> MemoryOp:

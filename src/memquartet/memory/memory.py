@@ -331,12 +331,11 @@ class Memory:
         Raises:
             ConfigError: an unknown mode, or an argument that `search` refuses.
         """
-        mode = prompt_mode_named(mode)
         filters = Filters(scope=clean_scope(scope), memory_types=FACT_TYPES)
         check_top_k(top_k)
         hits = () if query is None else self.search(query, top_k, filters=filters)
         shown = self.entries(filters)[-top_k:] if query is None else [hit.entry for hit in hits]
-        return render(mode, self.state(scope), shown)
+        return render(prompt_mode_named(mode), self.state(scope), shown)
 
     @property
     def seq(self) -> int:

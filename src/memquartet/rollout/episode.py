@@ -22,7 +22,7 @@ from typing import TypeVar
 from memquartet.agents.answerer import Answerer
 from memquartet.agents.base import Reply, Task, derive_seed
 from memquartet.agents.manager import FactDecision
-from memquartet.agents.rendering import chunk_meta
+from memquartet.agents.rendering import chunk_meta, memory_line
 from memquartet.agents.team import Team
 from memquartet.core.memory import (
     EVERYWHERE,
@@ -154,8 +154,11 @@ class Rollout:
         (hits,) = await self._search([query], self.settings.answer_top_k)
         if lines := self.settings.lines(self.team.answerer):
             (said,) = await self._search([query], lines, frozenset({MemoryType.VERBATIM}))
-            # What was said again and again ("Good morning!") is shown once.
-            return [*hits, *{hit.entry.content: hit for hit in said}.values()]
+            # What was said again and again at one time ("Good morning!") is shown once.
+            different: dict[str, Hit] = {}
+            for hit in said:
+                different.setdefault(memory_line(hit.entry), hit)
+            return [*hits, *different.values()]
         return hits
 
     async def answer_all(
@@ -229,7 +232,7 @@ class Rollout:
     ) -> Mapping[str, EntryId]:
         """Store the chunk's lines, if any are ever shown, and tell by a fact's text which entry is its line.
 
-        A line that says nothing but what the memory holds already (NOOP) is left out.
+        A line from which nothing was taken but what the memory holds already (NOOP) is left out, with whatever else it says.
         """
         if not self.settings.lines(self.team.answerer):
             return {}

@@ -7,7 +7,8 @@ names the line that it was taken from (`LINE` in its meta), so that both go toge
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -20,10 +21,13 @@ from memquartet.text.tokens import default_counter
 
 LINE_TOKENS = 96
 """A longer line is cut between its sentences."""
+SENTENCE_WORDS = 3
+"""Words of a sentence at least."""
 LEAST_SHARED = 0.5
 """A fact comes from no line that holds a smaller share of its content words."""
 
 Op = TypeVar("Op")
+_HEAD = re.compile(r"\[[^\]\n]*\]")
 
 
 def lines_of(text: str) -> list[str]:
@@ -35,12 +39,23 @@ def lines_of(text: str) -> list[str]:
     count = default_counter().count
     parts = (
         " ".join(part.text().split())
-        for remark in remarks(text)
-        if not (remark.startswith("[") and remark.rstrip().endswith("]"))
-        for said in ([remark] if speaker_of(remark) else sentences(remark))
+        for number, remark in enumerate(remarks(text))
+        if number or not _HEAD.fullmatch(remark.rstrip())
+        for said in ([remark] if speaker_of(remark) else _whole_sentences(remark))
         for part in pack([said], budget=LINE_TOKENS, count=count, lead=speaker_of)
     )
     return list(dict.fromkeys(filter(None, parts)))
+
+
+def _whole_sentences(text: str) -> Iterator[str]:
+    """The sentences of a text; what is too short to be one ("Dr.") stands before the next."""
+    held = ""
+    for sentence in sentences(text):
+        held += sentence
+        if len(held.split()) >= SENTENCE_WORDS:
+            yield held
+            held = ""
+    yield held
 
 
 def source_of(fact: str, lines: Sequence[str]) -> int | None:

@@ -125,7 +125,7 @@ class _OverlookingExtractor(OracleModel):
             kind: [
                 text
                 for text in texts
-                if kind == FactKind.UNIMPORTANT or self._random.random() >= self._lapses
+                if kind == FactKind.UNIMPORTANT or not self._lapses or self._random.random() >= self._lapses
             ]
             for kind, texts in json.loads(told.text).items()
         }

@@ -8,7 +8,6 @@ given equal weight; and a batch makes a fixed number of optimizer steps however 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -60,10 +59,16 @@ def grouped_advantage(
     return spread, spread
 
 
-def _alone(groups: Sequence[Hashable], learned: Sequence[bool]) -> float:
-    """The share of learned rows that nothing is compared with, so that their advantage is 0."""
-    counts = Counter(group for group, counted in zip(groups, learned, strict=True) if counted)
-    return sum(count for count in counts.values() if count == 1) / max(1, counts.total())
+def _alone(groups: Sequence[Hashable], members: Sequence[str], learned: Sequence[bool]) -> float:
+    """The share of learned rows that nothing is compared with, so that their advantage is 0.
+
+    A group's rows are compared with one another, or by member where they have one.
+    """
+    rows = [row for row, counted in enumerate(learned) if counted]
+    compared: dict[Hashable, set[Hashable]] = {}
+    for row in rows:
+        compared.setdefault(groups[row], set()).add(members[row] or row)
+    return sum(len(compared[groups[row]]) == 1 for row in rows) / max(1, len(rows))
 
 
 @register_trainer(NAME)
@@ -127,6 +132,7 @@ class QuartetTrainer(PPOTrainerSync):
         keys = [_BETWEEN.join(parts) for parts in zip(uids, groups, members, strict=True)]
         metrics["training/rows_alone"] = _alone(
             list(zip(uids, groups, strict=True)),
+            members,
             [bool(mask.any()) for mask in columns["response_mask"].unbind()],
         )
         _put(batch, uid=NonTensorStack(*keys))
