@@ -17,6 +17,7 @@ from memquartet.core.trajectory import Episode, Role
 from memquartet.errors import ConfigError, ModelServerError
 from memquartet.llm.protocols import ChatRequest
 from memquartet.memory.embedders import NoEmbedder
+from memquartet.memory.limits import LINE
 from memquartet.memory.memory import Memory
 from memquartet.rewards.branch import branch_credit, without
 from memquartet.rewards.credit import CreditMode, Evidence, reward_episode
@@ -299,10 +300,10 @@ def test_every_record_can_be_left_out_and_nothing_new_is_said(stream: Moves, dat
 async def test_a_branch_has_the_lines_that_it_would_have() -> None:
     memory = Memory(embedder=NoEmbedder())
     old, other, new = (memory.insert("verbatim", text) for text in ("I: Oslo!", "I: hm", "I: Rome!"))
-    fact = memory.insert("semantic", "Ann lives in Oslo.", {"line": old.entry_id})
+    fact = memory.insert("semantic", "Ann lives in Oslo.", {LINE: old.entry_id})
     before = memory.seq
-    memory.update(fact.entry_id, "Ann lives in Rome.", {"line": new.entry_id})
-    memory.insert("semantic", "Ann sings.", {"line": other.entry_id})
+    memory.update(fact.entry_id, "Ann lives in Rome.", {LINE: new.entry_id})
+    memory.insert("semantic", "Ann sings.", {LINE: other.entry_id})
     branch = without(memory, {before + 1})
     assert [entry.content for entry in branch.entries()] == [
         *("I: Oslo!", "I: hm", "I: Rome!"),
@@ -310,5 +311,5 @@ async def test_a_branch_has_the_lines_that_it_would_have() -> None:
     ]
     without_first = without(memory, {1})
     (sings,) = [entry for entry in without_first.entries() if entry.content == "Ann sings."]
-    assert without_first.get(str(sings.meta["line"])).content == "I: hm"
+    assert without_first.get(str(sings.meta[LINE])).content == "I: hm"
     assert "I: Oslo!" not in [entry.content for entry in without_first.entries()]

@@ -197,6 +197,8 @@ async def test_a_correction_takes_the_old_line_along(meta: dict[str, MetaValue] 
     memory.update(oslo.entry_id, "Ann moved to Rome.", meta)
     assert FIRST.splitlines()[0] not in said(memory)
     assert LINE not in memory.get(oslo.entry_id).meta
+    own = memory.insert("semantic", "Ann sings.", {LINE: "page 3"})
+    assert memory.update(own.entry_id, "Ann hums.").meta == {LINE: "page 3"}
 
 
 @pytest.mark.parametrize("durable", [False, True])

@@ -152,8 +152,8 @@ def build(
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Most lines of the text, word for word, that are shown beside the facts with each search for a question; some"
-    " facts are then said by their line alone.",
+    help="Most lines of the text, word for word, that are shown beside the facts with each search for a question; with"
+    " --varied some facts are then said by their line alone.",
 )
 @click.option(
     "--role",

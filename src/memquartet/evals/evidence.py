@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Set
+from itertools import zip_longest
 
 from memquartet.agents.rendering import undated
 from memquartet.core.memory import EntryId
@@ -45,15 +46,14 @@ def _evidence(question: Question, place: Mapping[str, Set[int]]) -> list[Set[int
 
 
 def _reached(answer: Answer, by_entry: Mapping[EntryId, int], by_line: Mapping[str, Set[int]]) -> set[int]:
-    # What is no entry of a fact is text of the sample.
-    texts = (
-        dict(zip(answer.hits, answer.memories, strict=False))
-        if by_entry
-        else dict(enumerate(answer.memories))
-    )
-    lines = (line for hit, text in texts.items() if hit not in by_entry for line in text.splitlines())
-    of_lines = {chunk for line in lines for chunk in by_line.get(undated(line).strip(), ())}
-    return of_lines | {by_entry[hit] for hit in answer.hits if hit in by_entry}
+    reached: set[int] = set()
+    for hit, text in zip_longest(answer.hits, answer.memories):
+        if hit in by_entry:
+            reached.add(by_entry[hit])
+        else:  # no fact's entry: text of the sample
+            lines = (undated(line).strip() for line in (text or "").splitlines())
+            reached.update(chunk for line in lines for chunk in by_line.get(line, ()))
+    return reached
 
 
 def _chunks_of_entries(episode: Episode) -> dict[EntryId, int]:

@@ -22,6 +22,7 @@ from memquartet.core.memory import (
     MemoryEntry,
     MemoryOp,
     MemoryState,
+    MemoryType,
     Meta,
     Noop,
     Provenance,
@@ -93,7 +94,7 @@ class Contents:
                 )
             case Update():
                 before = self.find(op.entry_id, scope)
-                meta = _kept_meta(before, op.content) if op.meta is None else op.meta
+                meta = self._kept_meta(before, op.content) if op.meta is None else op.meta
                 after = replace(before, content=op.content, meta=meta, updated_at=time)
             case Delete():
                 before = self.find(op.entry_id, scope)
@@ -103,6 +104,18 @@ class Contents:
         return JournalRecord(
             seq=self.seq + 1, time=time, scope=scope, provenance=provenance, op=op, before=before, after=after
         )
+
+    def line_of(self, entry: MemoryEntry) -> MemoryEntry | None:
+        """The line of a text that an entry names, if it is there."""
+        named = entry.meta.get(LINE)
+        line = self.entries.get(EntryId(named)) if isinstance(named, str) else None
+        return line if line is not None and line.memory_type is MemoryType.VERBATIM else None
+
+    def _kept_meta(self, before: MemoryEntry, content: str) -> Meta:
+        """An entry's meta under a new content: all but the line that said the old one."""
+        if content == before.content or self.line_of(before) is None:
+            return before.meta
+        return FixedMeta({key: value for key, value in before.meta.items() if key != LINE})
 
     def after(self, record: JournalRecord) -> Contents:
         """These contents with the record carried out.
@@ -166,13 +179,6 @@ class Contents:
             return f"entry {after.entry_id!r} is already there" if after.entry_id in self.entries else None
         expected = entry_id_of(self.last_number + 1)
         return None if after.entry_id == expected else f"it inserts {after.entry_id!r}, expected {expected!r}"
-
-
-def _kept_meta(before: MemoryEntry, content: str) -> Meta:
-    """An entry's meta under a new content: all but the line that said the old one."""
-    if content == before.content or LINE not in before.meta:
-        return before.meta
-    return FixedMeta({key: value for key, value in before.meta.items() if key != LINE})
 
 
 def clean_op(op: MemoryOp) -> MemoryOp:

@@ -38,7 +38,7 @@ MAX_SCOPE = 256
 MAX_INTEGER = 2**63 - 1
 """SQLite, JSON readers and index columns agree on integers up to here."""
 
-LINE = "line"
+LINE = "verbatim"
 """The meta key under which a fact's entry names the entry of the line that says it; see `memquartet.rollout.lines`."""
 SAID_AT = "said_at"
 """The meta key of an entry's event time (when it was said or happened): an ISO 8601 text in UTC."""

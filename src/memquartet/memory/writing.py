@@ -10,7 +10,6 @@ from memquartet.core.memory import (
     Insert,
     MemoryOp,
     MemoryState,
-    MemoryType,
     Provenance,
     Receipt,
     ReceiptStatus,
@@ -76,13 +75,10 @@ def _orphaned_line(record: JournalRecord, contents: Contents) -> EntryId | None:
 
     Otherwise the text's own words would bring back what was corrected or forgotten.
     """
-    named = record.before.meta.get(LINE) if record.before else None
-    if not isinstance(named, str):
+    line = contents.line_of(record.before) if record.before else None
+    if line is None or not record.scope.admits(line.scope):
         return None
-    line = contents.entries.get(EntryId(named))
-    if line is None or line.memory_type is not MemoryType.VERBATIM or not record.scope.admits(line.scope):
-        return None
-    names_it = any(entry.meta.get(LINE) == named for entry in contents.entries.values())
+    names_it = any(entry.meta.get(LINE) == line.entry_id for entry in contents.entries.values())
     return None if names_it else line.entry_id
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from memquartet.agents.answerer import Answerer
 from memquartet.agents.base import AgentSettings, Reading, Task, ask
-from memquartet.core.memory import FACT_TYPES, Fact, Hit, Insert, MemoryEntry, MemoryType, Provenance
+from memquartet.core.memory import Fact, Hit, Insert, MemoryEntry, MemoryType, Provenance
 from memquartet.core.messages import Message
 from memquartet.core.samples import Chunk, Question, Sample
 from memquartet.core.trajectory import Role
@@ -131,7 +131,7 @@ class MemAlpha:
         room = max(self.settings.context_tokens - count(core), 0)
         if sum(count(entry.content) for entry in entries) > room:
             hits: list[Hit] = []
-            for memory_type in sorted(FACT_TYPES, reverse=True):
+            for memory_type in (MemoryType.SEMANTIC, MemoryType.EPISODIC):
                 filters = Filters(memory_types=frozenset({memory_type}))
                 (found,) = await search_many(
                     memory,

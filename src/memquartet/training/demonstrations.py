@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -72,8 +72,8 @@ async def demonstrate(
         return OracleModel(role, knowledge)
 
     draw = random or Random(sample.sample_id)
-    extractor = _OverlookingExtractor(knowledge, lapses, draw)
-    manager = _SlippingManager(knowledge, slips, draw)
+    extractor = _FaultyOracle(Role.EXTRACTOR, knowledge, lambda told: _overlooking(told, lapses, draw))
+    manager = _FaultyOracle(Role.MANAGER, knowledge, lambda told: _slipping(told, slips, draw))
     team = Team(
         extractor=FactExtractor(model=extractor, settings=prompted(Role.EXTRACTOR)),
         manager=MemoryManager(model=manager, settings=prompted(Role.MANAGER)),
@@ -108,51 +108,43 @@ def _doubtful(episode: Episode, sample: Sample) -> frozenset[Sequence[Message]]:
     )
 
 
-class _OverlookingExtractor(OracleModel):
-    """The oracle as extractor, which now and then overlooks an important fact. `right` is what it should have said."""
+class _FaultyOracle(OracleModel):
+    """The oracle in a role in which it makes mistakes; `right` has what it should have said to each prompt."""
 
-    def __init__(self, knowledge: Knowledge, lapses: float, random: Random) -> None:
-        super().__init__(Role.EXTRACTOR, knowledge)
-        self._lapses, self._random = lapses, random
+    def __init__(self, role: Role, knowledge: Knowledge, spoil: Callable[[str], str]) -> None:
+        super().__init__(role, knowledge)
+        self._spoil = spoil
         self.right: dict[Sequence[Message], str] = {}
 
     @override
     async def complete(self, request: ChatRequest) -> Completion:
-        """Extract, and perhaps overlook something."""
+        """Note what is right, and say it as it is spoiled."""
         told = await super().complete(request)
         self.right[tuple(request.messages)] = told.text
-        seen = {
-            kind: [
-                text
-                for text in texts
-                if kind == FactKind.UNIMPORTANT or not self._lapses or self._random.random() >= self._lapses
-            ]
-            for kind, texts in json.loads(told.text).items()
-        }
-        return Completion(text=json.dumps(seen, ensure_ascii=False), model=self.name)
+        return Completion(text=self._spoil(told.text), model=self.name)
 
 
-class _SlippingManager(OracleModel):
-    """The oracle as manager, which now and then does not see that a fact replaces a memory.
-
-    `right` has what it should have said to each prompt. Without such slips nobody would ever be shown two values
-    of one thing, and a learner would not know that the later one holds.
-    """
-
-    def __init__(self, knowledge: Knowledge, slips: float, random: Random) -> None:
-        super().__init__(Role.MANAGER, knowledge)
-        self._slips, self._random = slips, random
-        self.right: dict[Sequence[Message], str] = {}
-
-    @override
-    async def complete(self, request: ChatRequest) -> Completion:
-        """Decide, and perhaps slip."""
-        told = await super().complete(request)
-        self.right[tuple(request.messages)] = told.text
-        decisions = [
-            {"fact": one["fact"], "op": Decision.ADD}
-            if one["op"] == Decision.UPDATE and self._random.random() < self._slips
-            else one
-            for one in json.loads(told.text)["decisions"]
+def _overlooking(extraction: str, share: float, random: Random) -> str:
+    """An extraction in which this share of the important facts is overlooked, so that their lines alone say them."""
+    seen = {
+        kind: [
+            text for text in texts if kind == FactKind.UNIMPORTANT or not share or random.random() >= share
         ]
-        return Completion(text=json.dumps({"decisions": decisions}), model=self.name)
+        for kind, texts in json.loads(extraction).items()
+    }
+    return json.dumps(seen, ensure_ascii=False)
+
+
+def _slipping(decisions: str, share: float, random: Random) -> str:
+    """Decisions of which this share of the updates is not seen to replace a memory.
+
+    Without such slips nobody would ever be shown two values of one thing, and a learner would not know that the later
+    one holds.
+    """
+    made = [
+        {"fact": one["fact"], "op": Decision.ADD}
+        if one["op"] == Decision.UPDATE and random.random() < share
+        else one
+        for one in json.loads(decisions)["decisions"]
+    ]
+    return json.dumps({"decisions": made})
