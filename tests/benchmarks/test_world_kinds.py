@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memquartet.benchmarks.worlds.catalog import WorldKind, make_worlds, named_world
-from memquartet.benchmarks.worlds.chinese import ChineseShape, read_day, write_day
+from memquartet.benchmarks.worlds.chinese import ChineseShape, read_day
 from memquartet.benchmarks.worlds.classification import ClassificationShape
 from memquartet.benchmarks.worlds.documents import DocumentShape
 from memquartet.benchmarks.worlds.questions import QuestionKind
@@ -25,6 +25,7 @@ from memquartet.memory.memory import Memory
 from memquartet.rollout.episode import run_episode
 from memquartet.scoring.registry import score, validate
 from memquartet.systems.oracle import oracle_team
+from memquartet.text.dates import write_chinese_date
 
 KINDS = [WorldKind.CLASSIFICATION, WorldKind.DOCUMENTS, WorldKind.CHINESE]
 of_each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -196,7 +197,7 @@ def test_chinese_samples_are_chinese(split: WorldSplit) -> None:
 
 @given(st.dates())
 def test_chinese_days_are_read_as_they_are_written(day: date) -> None:
-    assert read_day(write_day(day)) == day
+    assert read_day(write_chinese_date(day)) == day
 
 
 @pytest.mark.parametrize("wrong", [{"lines": 0}, {"lists": 2}, {"updates": 0.7, "abstentions": 0.5}])

@@ -28,7 +28,6 @@ from memquartet.benchmarks.worlds.truth import (
     asked_by,
     read_date,
     truth_of,
-    write_date,
 )
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit, built_in, from_trex
 from memquartet.core.samples import Sample
@@ -36,6 +35,7 @@ from memquartet.core.trajectory import Decision
 from memquartet.errors import ConfigError, InputError
 from memquartet.scoring.answers import normalize
 from memquartet.scoring.registry import validate
+from memquartet.text.dates import write_date
 
 few = settings(max_examples=30)
 shares = st.floats(0, 0.3)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from memquartet.agents.base import AgentSettings, Reading, Reply, Task, ask, render_prompt, shipped_prompt
+from memquartet.agents.rendering import as_read
 from memquartet.core.memory import FACT_TYPES, Fact, MemoryType
 from memquartet.core.samples import Chunk
 from memquartet.core.trajectory import Role, TurnStatus
@@ -36,7 +37,7 @@ class FactExtractor:
         values = {
             "query": f"Question in mind: {chunk.query}\n" if chunk.query else "",
             "time": f"Date: {chunk.time:%Y-%m-%d %H:%M}\n" if chunk.time else "",
-            "text": chunk.text,
+            "text": as_read(chunk),
         }
         messages = render_prompt(self.settings.prompt or shipped_prompt("extractor"), values)
         return await ask(

@@ -1,4 +1,4 @@
-"""How stored memories are shown to a model: one line each, with the date when they were said."""
+"""How texts and stored memories are shown to a model: a memory is one line, with the date when it was said."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TypeVar
 from memquartet.core.memory import EntryId, Hit, MemoryEntry, Meta, MetaValue
 from memquartet.core.samples import Chunk
 from memquartet.memory.limits import SAID_AT, entry_number
+from memquartet.text.dates import with_dates
 
 T = TypeVar("T")
 _DATE = re.compile(r"^\(\d{4}-\d\d-\d\d\) ")
@@ -22,6 +23,11 @@ def chunk_meta(chunk: Chunk) -> Meta:
     if chunk.time:
         meta[SAID_AT] = chunk.time.isoformat()
     return meta
+
+
+def as_read(chunk: Chunk) -> str:
+    """The text of a chunk as it is shown: where its time is known, with dates beside words such as "yesterday"."""
+    return with_dates(chunk.text, chunk.time.date()) if chunk.time else chunk.text
 
 
 def memory_line(entry: MemoryEntry) -> str:

@@ -15,10 +15,11 @@ from pydantic import Field
 
 from memquartet.benchmarks.hub import WebFile
 from memquartet.benchmarks.reading import Record, Row, checked, shown
-from memquartet.benchmarks.sessions import MONTHS, Utterance, date_time_text, session_chunks
+from memquartet.benchmarks.sessions import Utterance, date_time_text, session_chunks
 from memquartet.core.samples import Chunk, Question, Sample
 from memquartet.errors import InputError
 from memquartet.text.chunking import ChunkSize
+from memquartet.text.dates import MONTHS
 
 CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 """By the numbers in the file; some reports swap the names of 2 and 3."""

@@ -9,14 +9,8 @@ from datetime import date, datetime
 from memquartet.core.samples import Chunk
 from memquartet.errors import ConfigError
 from memquartet.text.chunking import ChunkSize, pack
+from memquartet.text.dates import MONTHS, WEEKDAYS
 from memquartet.text.remarks import speaker_of
-
-# strftime follows the locale of the machine; a chunk's text must not.
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-MONTHS = (
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Set
 from itertools import zip_longest
 
-from memquartet.agents.rendering import undated
+from memquartet.agents.rendering import as_read, undated
 from memquartet.core.memory import EntryId
 from memquartet.core.samples import Question, Sample
 from memquartet.core.trajectory import Answer, Episode
@@ -70,7 +70,7 @@ def _chunks_of_entries(episode: Episode) -> dict[EntryId, int]:
 def _chunks_of_lines(sample: Sample) -> Mapping[str, Set[int]]:
     found: defaultdict[str, set[int]] = defaultdict(set)
     for chunk in sample.chunks:
-        for line in (*chunk.text.splitlines(), *lines_of(chunk.text)):
+        for line in (*chunk.text.splitlines(), *lines_of(as_read(chunk))):
             if line.strip():
                 found[line.strip()].add(chunk.index)
     return found

@@ -22,7 +22,7 @@ from typing import TypeVar
 from memquartet.agents.answerer import Answerer
 from memquartet.agents.base import Reply, Task, derive_seed
 from memquartet.agents.manager import FactDecision
-from memquartet.agents.rendering import chunk_meta, memory_line
+from memquartet.agents.rendering import as_read, chunk_meta, memory_line
 from memquartet.agents.team import Team
 from memquartet.core.memory import (
     EVERYWHERE,
@@ -236,7 +236,7 @@ class Rollout:
         """
         if not self.settings.lines(self.team.answerer):
             return {}
-        lines = lines_of(chunk.text)
+        lines = lines_of(as_read(chunk))
         sources = {one.fact.text: source_of(one.fact.text, lines) for one in decisions}
         told = {sources[one.fact.text] for one in decisions if one.decision is not Decision.NOOP}
         kept = [number for number in range(len(lines)) if number in told or number not in sources.values()]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from memquartet.agents.answerer import SEARCH_OFFER, SEARCHED, Answerer
 from memquartet.agents.extractor import EXTRACTION_KEYS, FactExtractor
 from memquartet.agents.manager import MemoryManager
+from memquartet.agents.rendering import as_read
 from memquartet.agents.summarizer import Summarizer
 from memquartet.agents.team import Team
 from memquartet.benchmarks.worlds.script import right_decision
@@ -115,12 +116,12 @@ class Knowledge:
         }
         by_line: dict[str, list[TrueFact]] = {}
         for chunk in sample.chunks:
-            lines = lines_of(chunk.text)
+            lines = lines_of(as_read(chunk))
             for fact in by_chunk[chunk.index]:
                 if (source := source_of(fact.text, lines)) is not None:
                     by_line.setdefault(lines[source], []).append(fact)
         return cls(
-            by_chunk={chunk.text.strip(): by_chunk[chunk.index] for chunk in sample.chunks},
+            by_chunk={as_read(chunk).strip(): by_chunk[chunk.index] for chunk in sample.chunks},
             by_line=by_line,
             by_text={fact.text: fact for fact in facts},
             order={fact.text: number for number, fact in enumerate(facts)},

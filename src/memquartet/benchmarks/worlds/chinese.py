@@ -27,6 +27,7 @@ from memquartet.benchmarks.worlds.truth import FactKind
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit
 from memquartet.core.samples import Question, Sample
 from memquartet.errors import ConfigError
+from memquartet.text.dates import write_chinese_date
 
 SOURCE = "world-chinese"
 PEOPLE = 4
@@ -207,7 +208,7 @@ class _Story:
             self._script.end_chunk()
         else:
             weekday = WEEKDAYS[self._now.weekday()]
-            head = f"[{write_day(self._now.date())} 星期{weekday} {self._now:%H:%M}]"
+            head = f"[{write_chinese_date(self._now.date())} 星期{weekday} {self._now:%H:%M}]"
             self._script.end_chunk(head=head, time=self._now)
             self._now += timedelta(minutes=self._random.randrange(12 * 60, 12 * 24 * 60))
 
@@ -257,7 +258,7 @@ class _Story:
             if one.matter.values:
                 value = self._words.values[one.matter.values].draw(self._random)
             else:
-                value = write_day(self._now.date() + timedelta(days=self._random.randint(1, 30)))
+                value = write_chinese_date(self._now.date() + timedelta(days=self._random.randint(1, 30)))
             if current is None or value != current.value:
                 return value
 
@@ -313,11 +314,6 @@ class _Story:
         if len(self._script.history[one.key]) > 1:
             return QuestionKind.KNOWLEDGE_UPDATE
         return QuestionKind.SINGLE_HOP if one.matter.values else QuestionKind.TEMPORAL
-
-
-def write_day(day: date) -> str:
-    """As "2023年5月7日"."""
-    return f"{day.year}年{day.month}月{day.day}日"
 
 
 def read_day(text: str) -> date:

@@ -31,9 +31,10 @@ from memquartet.benchmarks.worlds.questions import (
     value_question,
 )
 from memquartet.benchmarks.worlds.script import Script
-from memquartet.benchmarks.worlds.truth import TRUTH, FactKind, Key, read_date, truth_as_json, write_date
+from memquartet.benchmarks.worlds.truth import TRUTH, FactKind, Key, read_date, truth_as_json
 from memquartet.core.samples import Question, Sample
 from memquartet.errors import ConfigError
+from memquartet.text.dates import write_date
 
 SOURCE = "world-dialogue"
 Topic = Trait | Tie | Plan | Event

@@ -14,8 +14,8 @@ from random import Random
 
 from pydantic import TypeAdapter
 
-from memquartet.benchmarks.sessions import MONTHS, WEEKDAYS
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit
+from memquartet.text.dates import MONTHS, WEEKDAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

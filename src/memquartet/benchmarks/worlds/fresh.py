@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
 
-from memquartet.benchmarks.sessions import MONTHS
 from memquartet.benchmarks.worlds.cards import Cards, Topic
 from memquartet.benchmarks.worlds.dialogue_words import DialogueWords
 from memquartet.benchmarks.worlds.documents import DocumentWords, Names
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit, files_of, split_of_name
+from memquartet.text.dates import MONTHS
 from memquartet.text.tokens import bundled_tokenizer
 
 _NAME = re.compile(r"(the )?[A-Z][A-Za-z']*( (of |the |and )?[A-Z][A-Za-z']*)*")

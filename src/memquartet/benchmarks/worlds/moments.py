@@ -1,7 +1,7 @@
 """When something was or will be: as people say it, and as a fact that must hold for ever says it.
 
-What a small model would have to calculate ("last Friday") is not turned into a day but tied to the day on which it
-was said ("the Friday before 15 July 2023"), as LoCoMo's answers do; only days within a week are counted.
+What is no single day ("last week") is tied to the day on which it was said ("the week before 15 July 2023"), as
+LoCoMo's answers do; see `text.dates`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from random import Random
 
-from memquartet.benchmarks.sessions import MONTHS, WEEKDAYS
-from memquartet.benchmarks.worlds.truth import write_date
+from memquartet.text.dates import MONTHS, WEEKDAYS, write_date
 
 _COUNT = ("zero", "one", "two", "three", "four", "five", "six")
 
@@ -59,7 +58,7 @@ def _loose_past(today: date, random: Random) -> Moment:
     weeks = random.randint(2, 4)
     return random.choice(
         [
-            _loose(f"last {name}", f"the {name} before {now}", "on", today - timedelta(days=days)),
+            _exact(f"last {name}", today - timedelta(days=days)),
             _loose("last week", f"the week before {now}", "in", today - timedelta(days=7)),
             _loose("last weekend", f"the weekend before {now}", "on", today - timedelta(days=6)),
             _loose(
@@ -79,7 +78,7 @@ def _loose_future(today: date, random: Random) -> Moment:
     weeks = random.randint(2, 4)
     return random.choice(
         [
-            _loose(f"next {name}", f"the {name} after {now}", "on", today + timedelta(days=days)),
+            _exact(f"next {name}", today + timedelta(days=days)),
             _loose("next week", f"the week after {now}", "in", today + timedelta(days=7)),
             _loose("next weekend", f"the weekend after {now}", "on", today + timedelta(days=8)),
             _loose(

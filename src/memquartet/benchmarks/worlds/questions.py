@@ -10,8 +10,9 @@ from random import Random
 from typing import TypeVar
 
 from memquartet.benchmarks.worlds.script import Script
-from memquartet.benchmarks.worlds.truth import ASKS, Asked, Form, Key, answer_from, days_ago, write_date
+from memquartet.benchmarks.worlds.truth import ASKS, Asked, Form, Key, answer_from, days_ago
 from memquartet.core.samples import Question
+from memquartet.text.dates import write_date
 
 T = TypeVar("T")
 COUNTS = ("none", "one", "two", "three", "four")

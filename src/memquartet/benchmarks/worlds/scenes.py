@@ -34,14 +34,15 @@ from itertools import chain
 from random import Random
 from typing import NamedTuple
 
-from memquartet.benchmarks.sessions import MONTHS, WEEKDAYS, date_time_text
+from memquartet.benchmarks.sessions import date_time_text
 from memquartet.benchmarks.worlds.cards import cards
 from memquartet.benchmarks.worlds.questions import QuestionKind, value_question
 from memquartet.benchmarks.worlds.script import Script, capitalized
-from memquartet.benchmarks.worlds.truth import FactKind, Key, write_date
+from memquartet.benchmarks.worlds.truth import FactKind, Key
 from memquartet.benchmarks.worlds.vocabulary import WorldSplit, files_of
 from memquartet.core.samples import Question, Sample
 from memquartet.errors import ConfigError
+from memquartet.text.dates import MONTHS, WEEKDAYS, write_date
 from memquartet.text.terms import content_words
 
 SPEAKERS = ("a", "b")

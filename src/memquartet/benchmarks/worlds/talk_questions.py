@@ -18,8 +18,9 @@ from memquartet.benchmarks.worlds.questions import (
     value_question,
 )
 from memquartet.benchmarks.worlds.script import Script
-from memquartet.benchmarks.worlds.truth import Key, write_date
+from memquartet.benchmarks.worlds.truth import Key
 from memquartet.core.samples import Question
+from memquartet.text.dates import write_date
 
 THE_USER = "the user"
 MAX_UNKNOWN = 6

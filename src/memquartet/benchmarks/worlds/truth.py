@@ -14,10 +14,10 @@ from functools import cache
 
 from pydantic import TypeAdapter, ValidationError
 
-from memquartet.benchmarks.sessions import MONTHS
 from memquartet.core.samples import Question, Sample
 from memquartet.core.trajectory import Decision
 from memquartet.errors import InputError
+from memquartet.text.dates import MONTHS
 
 TRUTH = "truth"
 ASKS = "asks"
@@ -219,11 +219,6 @@ def _is_date(text: str) -> bool:
     except InputError:
         return False
     return True
-
-
-def write_date(day: date) -> str:
-    """As "7 May 2023"."""
-    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 def read_date(text: str) -> date:

@@ -1,0 +1,88 @@
+"""Dates beside words that mean them."""
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memquartet.text.dates import WEEKDAYS, with_dates, write_date
+
+SAID = date(2023, 5, 2)
+"""A Tuesday."""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I moved yesterday.", "I moved yesterday (1 May 2023)."),
+        ("The day before yesterday we met", "The day before yesterday (30 April 2023) we met"),
+        ("the day after tomorrow", "the day after tomorrow (4 May 2023)"),
+        ("Yesterday morning it rained", "Yesterday morning (1 May 2023) it rained"),
+        ("last night's party", "last night's (1 May 2023) party"),
+        ("tonight!", "tonight (2 May 2023)!"),
+        ("Last Friday I ran", "Last Friday (28 April 2023) I ran"),
+        ("last Tuesday", "last Tuesday (25 April 2023)"),
+        ("next tuesday", "next tuesday (9 May 2023)"),
+        ("this coming Monday", "this coming Monday (8 May 2023)"),
+        ("last week", "last week (the week before 2 May 2023)"),
+        ("next weekend", "next weekend (the weekend after 2 May 2023)"),
+        ("last month, this month, next month", "last month (April 2023), this month (May 2023), next month (June 2023)"),
+        ("last year", "last year (2022)"),
+        ("four days ago", "four days ago (28 April 2023)"),
+        ("3 weeks ago", "3 weeks ago (three weeks before 2 May 2023)"),
+        ("a week ago", "a week ago (a week before 2 May 2023)"),
+        ("five months ago", "five months ago (December 2022)"),
+        ("a year ago", "a year ago (2022)"),
+        ("I leave in five days.", "I leave in five days (7 May 2023)."),
+        ("My bike was sold and I'm to fetch it in two days.", "My bike was sold and I'm to fetch it in two days (4 May 2023)."),
+        ("昨天我搬家了\uff0c3天后请客。", "昨天\uff082023年5月1日\uff09我搬家了\uff0c3天后\uff082023年5月5日\uff09请客。"),
+    ],
+)  # fmt: skip
+def test_a_time_told_from_today_gets_its_date(text: str, expected: str) -> None:
+    assert with_dates(text, SAID) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a few days ago",
+        "on Friday",
+        "the last week was hard",
+        "every last Friday of the month",
+        "half a year ago",
+        "10,000 years ago",
+        "1.5 years ago",
+        "3000 years ago",
+        "We painted it in two days.",
+        "once in a week",
+        "this week",
+        "in two weeks' time",
+        "I moved yesterday (1 May 2023).",
+        "昨天\uff082023年5月1日\uff09我搬家了。",
+        "",
+    ],
+)
+def test_what_means_something_else_or_has_a_bracket_stays(text: str) -> None:
+    assert with_dates(text, SAID) == text
+
+
+@pytest.mark.parametrize("said", [date.min, date.max])
+def test_dates_outside_the_calendar_are_left_out(said: date) -> None:
+    text = "the day before yesterday, the day after tomorrow, last month, next month, last year, next year, last week"
+    assert with_dates(text, said).startswith("the day before yesterday")
+
+
+@given(st.text(max_size=200), st.dates())
+def test_any_text_only_gains_brackets_and_twice_is_once(text: str, said: date) -> None:
+    once = with_dates(text, said)
+    assert len(once) >= len(text)
+    assert with_dates(once, said) == once
+
+
+@given(st.dates(min_value=date(2, 1, 1), max_value=date(9998, 1, 1)), st.sampled_from(WEEKDAYS))
+def test_a_weekday_is_the_nearest_that_is_not_today(said: date, weekday: str) -> None:
+    last, coming = (with_dates(f"{side} {weekday}", said).partition("(")[2][:-1] for side in ("last", "next"))
+    days = [said + timedelta(days=offset) for offset in range(-7, 8) if offset]
+    same = [write_date(day) for day in days if WEEKDAYS[day.weekday()] == weekday]
+    assert [last, coming] == same
