@@ -260,6 +260,8 @@ def test_near_days_are_said_relative_to_today(day: date, distance: int, seed: in
         ("world:conflict?n=many", "n: "),
         ("world:conflict?n=0", "at least 1"),
         ("world:dialogue?split=test", "split: "),
+        ("world:conflict?size=0", "from 1 to 50"),
+        ("world:documents?size=2", "size is for conflict"),
     ],
 )
 def test_a_wrong_name_is_refused_with_the_next_step(name: str, said: str) -> None:
@@ -270,6 +272,13 @@ def test_a_wrong_name_is_refused_with_the_next_step(name: str, said: str) -> Non
 def test_a_named_world_is_what_make_worlds_gives() -> None:
     named = named_world("world:dialogue?seed=4&n=2&split=train")
     assert named == list(make_worlds(WorldKind.DIALOGUE, 4, 2, WorldSplit.TRAIN))
+
+
+@pytest.mark.parametrize("kind", ["conflict", "dialogue", "friends", "assistant"])
+def test_a_long_sample_says_and_asks_so_many_times_as_much(kind: str) -> None:
+    (plain,), (long,) = (named_world(f"world:{kind}?seed=3&n=1&size={size}") for size in (1, 3))
+    assert len(long.questions) == 3 * len(plain.questions)
+    assert len(truth_of(long)) > 2 * len(truth_of(plain))
 
 
 @pytest.mark.parametrize("wrong", [{"facts": 0}, {"conflicts": 0.9, "mentions": 0.2}, {"joined": 1.5}])

@@ -245,6 +245,7 @@ async def _live_through(
             talk=replace(DEFAULT_TALK, characters=CHARACTERS_A_LINE * lines) if draw else DEFAULT_TALK,
             scene=replace(DEFAULT_SCENE, lines=lines) if draw else DEFAULT_SCENE,
             fresh=world.fresh,
+            size=world.size,
             first=number,
         )
         if draw:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from random import Random
@@ -67,6 +67,9 @@ class WorldKind(StrEnum):
 
 FRESHENED = (WorldKind.DIALOGUE, WorldKind.FRIENDS, WorldKind.ASSISTANT, WorldKind.DOCUMENTS)
 """Kinds whose names and values can be exchanged for fresh ones."""
+SIZED = (WorldKind.CONFLICT, WorldKind.DIALOGUE, WorldKind.FRIENDS, WorldKind.ASSISTANT)
+"""Kinds that can be told at greater length."""
+MAX_SIZE = 50
 
 
 def make_worlds(
@@ -84,6 +87,7 @@ def make_worlds(
     documents: DocumentShape = DEFAULT_DOCUMENTS,
     chinese: ChineseShape = DEFAULT_CHINESE,
     fresh: float = 0.0,
+    size: int = 1,
     first: int = 0,
 ) -> Iterator[Sample]:
     """Generate samples of known truth; equal arguments give equal samples.
@@ -103,11 +107,15 @@ def make_worlds(
         chinese: size and contents of Chinese samples.
         fresh: share of the names and values, from 0 to 1, that each sample of the kinds `FRESHENED` has anew (see
             `worlds.fresh`); others have none.
+        size: how many times as much is said, and asked, in each sample of the kinds `SIZED`; others keep their size.
         first: number of the first sample; sample n of a seed is the same in every call.
 
     Raises:
         InputError: the data folder cannot be read.
     """
+    stream = replace(stream, facts=stream.facts * size, questions=stream.questions * size)
+    dialogue = replace(dialogue, sessions=dialogue.sessions * size, questions=dialogue.questions * size)
+    talk = replace(talk, chunks=talk.chunks * size, questions=talk.questions * size)
 
     def samples(start: int, n: int, other: FreshWords | None) -> Iterator[Sample]:
         match kind:
@@ -157,6 +165,7 @@ class NamedWorld:
     first: int = 0
     data: Path | None = None
     fresh: float = 0.0
+    size: int = 1
 
 
 def is_world_name(name: str) -> bool:
@@ -174,7 +183,14 @@ def named_world(name: str) -> list[Sample]:
     wish = read_world_name(name)
     return list(
         make_worlds(
-            wish.kind, wish.seed, wish.n, wish.split, data=wish.data, fresh=wish.fresh, first=wish.first
+            wish.kind,
+            wish.seed,
+            wish.n,
+            wish.split,
+            data=wish.data,
+            fresh=wish.fresh,
+            size=wish.size,
+            first=wish.first,
         )
     )
 
@@ -183,7 +199,8 @@ def read_world_name(name: str) -> NamedWorld:
     """What a name such as `world:conflict?seed=1&n=4` asks for.
 
     Behind the question mark may stand `seed` (0), `n` (10), `split` (validation), `first` (0), `data`, a folder
-    with T-REx triples, and `fresh` (0), the share of names and values that each sample has anew.
+    with T-REx triples, `fresh` (0), the share of names and values that each sample has anew, and `size` (1), how many
+    times as much is said and asked in each.
 
     Raises:
         ConfigError: no such world, or a parameter that is unknown or has a wrong value.
@@ -209,4 +226,8 @@ def read_world_name(name: str) -> NamedWorld:
         raise ConfigError(f"{name!r}: fresh must be a share from 0 to 1, given {wish.fresh}")
     if wish.fresh and wish.kind not in FRESHENED:
         raise ConfigError(f"{name!r}: fresh is for {', '.join(FRESHENED)}")
+    if not 1 <= wish.size <= MAX_SIZE:
+        raise ConfigError(f"{name!r}: size must be from 1 to {MAX_SIZE}, given {wish.size}")
+    if wish.size > 1 and wish.kind not in SIZED:
+        raise ConfigError(f"{name!r}: size is for {', '.join(SIZED)}")
     return wish
