@@ -56,6 +56,8 @@ def test_a_time_told_from_today_gets_its_date(text: str, expected: str) -> None:
         "3000 years ago",
         "We painted it in two days.",
         "once in a week",
+        "It's the first in eleven years.",
+        "We meet twice in two weeks.",
         "this week",
         "in two weeks' time",
         "I moved yesterday (1 May 2023).",

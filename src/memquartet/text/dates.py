@@ -35,7 +35,7 @@ def with_dates(text: str, said: date) -> str:
     "the week before 2 May 2023". English, and the commonest words of Chinese.
 
     Left as they are: times without a number ("a few days ago"), bare weekdays, "in two days" where it tells how long
-    something took, and what has a bracket behind it already.
+    something took, "in ten years", and what has a bracket behind it already.
     """
 
     def dated(found: re.Match[str]) -> str:
@@ -80,7 +80,7 @@ _ENGLISH = re.compile(
         | (?P<way>last|next|this)\s(?P<unit>week|weekend|month|year)
         | (?P<side>last|past|this\spast|next|coming|this\scoming)\s(?P<weekday>{"|".join(WEEKDAYS)})
         | (?P<ago>{_AMOUNT})\s(?P<ago_unit>day|week|month|year)s?\sago
-        | in\s(?!an?\b)(?P<ahead>{_AMOUNT})\s(?P<ahead_unit>day|week|month|year)s?(?!['’\s]*\stime)
+        | in\s(?!an?\b)(?P<ahead>{_AMOUNT})\s(?P<ahead_unit>day|week|month)s?(?!['’\s]*\stime)
     )(?:['’]s)?\b(?!\s?[(\uff08])""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -88,7 +88,9 @@ _CHINESE = re.compile(r"(?:(前天|昨天|今天|明天|后天)|(\d{1,3})天([�
 _CHINESE_DAYS = {"前天": -2, "昨天": -1, "今天": 0, "明天": 1, "后天": 2}
 _DAYS = {"before": -2, "yesterday": -1, "today": 0, "tomorrow": 1, "after": 2}
 # "The last week" is a span of days, "half a year ago" is no year.
-_OTHER_MEANING = re.compile(r"\b(?:the|every|each|these|half)\s+$", re.IGNORECASE)
+_OTHER_MEANING = re.compile(
+    r"\b(?:the|every|each|these|half|first|once|twice|times?|only)\s+$", re.IGNORECASE
+)
 _LOOK_BACK = 200
 """Characters before the words that may tell what they mean."""
 _CLAUSE = re.compile(r"[^.,;:!?\n]*$")
