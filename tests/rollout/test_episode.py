@@ -1,5 +1,6 @@
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from memquartet.llm.protocols import ChatRequest, Completion
 from memquartet.memory.embedders import NoEmbedder
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Filters
-from memquartet.rollout.episode import Rollout, run_episode
+from memquartet.rollout.episode import EpisodeSettings, Rollout, run_episode
 from memquartet.rollout.rethink import rethink
 from memquartet.rollout.transcripts import append_episode, decode_episode, encode_episode, read_episodes
 from memquartet.testing.models import Reply, Scripted, ScriptedModel
@@ -71,6 +72,22 @@ async def test_an_episode_carries_text_to_facts_to_memory_to_answers() -> None:
         Role.EXTRACTOR, Role.MANAGER, Role.SUMMARIZER, Role.EXTRACTOR, Role.MANAGER, Role.ANSWERER, Role.ANSWERER,
     ]  # fmt: skip
     assert episode.answers[0].hits == (memory.entries()[0].entry_id,)
+
+
+async def test_times_told_from_today_are_read_and_asked_with_their_dates() -> None:
+    model = ScriptedModel(team_script)
+    chunk = Chunk(text="Ann moved to Rome yesterday.", index=0, time=MAY)
+    rollout = Rollout(team=Team.of(model), memory=new_memory(), settings=EpisodeSettings(line_top_k=2))
+    await rollout.read_chunk(chunk)
+    assert "yesterday (30 April 2024)." in model.requests[0].messages[-1].content
+    question = Question(question_id="q", text="Who moved the day before yesterday?", answers=(), time=MAY)
+    await rollout.answer(question)
+    shown = model.requests[-1].messages[-1].content
+    assert "- (2024-05-01) Ann moved to Rome yesterday (30 April 2024)." in shown
+    assert "Who moved the day before yesterday (29 April 2024)?" in shown
+    assert {record.provenance.source for record in rollout.memory.journal()} == {chunk.text}
+    await rollout.answer(replace(question, time=None))
+    assert "yesterday?" in model.requests[-1].messages[-1].content
 
 
 async def test_the_journal_tells_who_wrote_from_what_and_can_be_replayed() -> None:

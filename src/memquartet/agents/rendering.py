@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
 from memquartet.core.memory import EntryId, Hit, MemoryEntry, Meta, MetaValue
-from memquartet.core.samples import Chunk
+from memquartet.core.samples import Chunk, Question
 from memquartet.memory.limits import SAID_AT, entry_number
 from memquartet.text.dates import with_dates
 
@@ -28,6 +29,13 @@ def chunk_meta(chunk: Chunk) -> Meta:
 def as_read(chunk: Chunk) -> str:
     """The text of a chunk as it is shown: where its time is known, with dates beside words such as "yesterday"."""
     return with_dates(chunk.text, chunk.time.date()) if chunk.time else chunk.text
+
+
+def as_asked(question: Question) -> Question:
+    """The question as it is searched for and shown: where its time is known, with such dates, too."""
+    return (
+        replace(question, text=with_dates(question.text, question.time.date())) if question.time else question
+    )
 
 
 def memory_line(entry: MemoryEntry) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
@@ -66,7 +66,7 @@ def command(
     seed: int,
 ) -> None:
     """Answer QUESTION from the memory. Nothing is written."""
-    asked = Question(question_id="ask", text=question, answers=(), time=datetime.now(UTC))
+    asked = Question(question_id="ask", text=question, answers=(), time=datetime.now().astimezone())
     with target.open() as memory:
         chat = make_model(model)
         settings = EpisodeSettings(answer_top_k=top_k, max_searches=max_searches, line_top_k=line_top_k)

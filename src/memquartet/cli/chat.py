@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from secrets import token_hex
 
 import click
@@ -114,7 +114,7 @@ class _Talk:
             return
         self.screen.write(reply.text)
         self.recent.extend((user, Message(speaker=Speaker.ASSISTANT, content=reply.text)))
-        now = datetime.now(UTC)
+        now = datetime.now().astimezone()
         chunk = Chunk(text=f"User: {said}\nAssistant: {reply.text}", index=number, time=now)
         with self.screen.status("remembering"):
             step = await self.rollout.read_chunk(chunk, origin=f"{self.name}#{number}")

@@ -22,7 +22,7 @@ from typing import TypeVar
 from memquartet.agents.answerer import Answerer
 from memquartet.agents.base import Reply, Task, derive_seed
 from memquartet.agents.manager import FactDecision
-from memquartet.agents.rendering import as_read, chunk_meta, memory_line
+from memquartet.agents.rendering import as_asked, as_read, chunk_meta, memory_line
 from memquartet.agents.team import Team
 from memquartet.core.memory import (
     EVERYWHERE,
@@ -131,7 +131,7 @@ class Rollout:
         try:
             answered = await answer_question(
                 self.team.answerer,
-                question,
+                as_asked(question),
                 self.retrieve,
                 self.memory.state(self.scope),
                 task=work.task(),

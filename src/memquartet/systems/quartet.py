@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from memquartet.agents.base import Task
+from memquartet.agents.rendering import as_asked
 from memquartet.agents.team import Team
 from memquartet.core.samples import Question, Sample
 from memquartet.core.trajectory import MemoryStep
@@ -77,14 +78,15 @@ class Quartet:
         async def respond(question: Question, task: Task) -> Response:
             # A query is no answer: it needs its room also where the benchmark wants ten tokens.
             room = QUERY_TOKENS if searches else 0
+            asked = as_asked(question)
             answered = await answer_question(
                 posing.answerer(self.team.answerer, question, at_least=room),
-                question,
+                asked,
                 rollout.retrieve,
                 memory.state(),
                 task=task,
                 max_searches=searches,
-                posed=posing.pose(question),
+                posed=posing.pose(asked),
             )
             # Without searches the generation itself is bounded, by the model's own tokens.
             text, raw = answered.text, answered.raw
