@@ -85,7 +85,7 @@ TAUGHT: tuple[TaughtModel, ...] = (
         name="memquartet-135m",
         base="smollm2-135m",
         file="memquartet-135m.gguf",
-        sha256="277c37a268c606a1a608f03a1fba4bd523a4e100e5438fc0a3af088f80d797bf",
+        sha256="ee39915284fcf1f60768ecf9916a815a792a1d1199772c5d0596657f072ea40c",
         licence="Apache-2.0",
         prompts="short",
     ),

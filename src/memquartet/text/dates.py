@@ -34,7 +34,8 @@ def with_dates(text: str, said: date) -> str:
     not today. What is no single day is tied to the day on which it was said, as LoCoMo's answers do: "last week" is
     "the week before 2 May 2023". English, and the commonest words of Chinese.
 
-    Left as they are: times without a number ("a few days ago"), bare weekdays, "in two days" where it tells how long
+    Left as they are: times without a number ("a few days ago"), "on Friday" where the clause does not tell whether it
+    was or will be, "in two days" where it tells how long
     something took, "in ten years", and what has a bracket behind it already.
     """
 
@@ -79,6 +80,7 @@ _ENGLISH = re.compile(
         | (?P<today>today|tonight|this\s(?:morning|afternoon|evening))
         | (?P<way>last|next|this)\s(?P<unit>week|weekend|month|year)
         | (?P<side>last|past|this\spast|next|coming|this\scoming)\s(?P<weekday>{"|".join(WEEKDAYS)})
+        | on\s(?P<bare>{"|".join(WEEKDAYS)})
         | (?P<ago>{_AMOUNT})\s(?P<ago_unit>day|week|month|year)s?\sago
         | in\s(?!an?\b)(?P<ahead>{_AMOUNT})\s(?P<ahead_unit>day|week|month)s?(?!['’\s]*\stime)
     )(?:['’]s)?\b(?!\s?[(\uff08])""",
@@ -95,8 +97,13 @@ _LOOK_BACK = 200
 """Characters before the words that may tell what they mean."""
 _CLAUSE = re.compile(r"[^.,;:!?\n]*$")
 _PAST = re.compile(
-    r"\b(?:\w+ed|was|were|had|did|made|wrote|built|went|took|came|ran|sold|won|lost|grew|fell|read)\b",
+    r"\b(?:\w{2,}[^e\W]ed|was|were|had|did|made|wrote|built|went|took|came|ran|sold|won|lost|grew|fell|read|saw|met|got|left|gave)\b",
     re.IGNORECASE,
+)
+_COMING = re.compile(r"\b(?:will|shall|going\sto)\b|['’]ll\b", re.IGNORECASE)
+# "They asked me to come on Friday", "I booked a table on Friday".
+_AHEAD_OF_PAST = re.compile(
+    r"\b(?:to\s(?!the|an?|my|our|his|her|their|its|your)[a-z]\w*|(?:book|plann|invit|want|hop|ask|promis|schedul|reserv|arrang|order)ed)\b"
 )
 _PRESENT = re.compile(r"(?:['’](?:m|s|re|ll)|\b(?:am|is|are|will|have|has|due))\b", re.IGNORECASE)
 
@@ -109,8 +116,9 @@ def _time(found: re.Match[str], said: date) -> str | None:
     before = found.string[max(0, found.start() - _LOOK_BACK) : found.start()]
     if _OTHER_MEANING.search(before):
         return None
-    if found["weekday"]:
-        return write_date(_nearest(found["side"].lower(), found["weekday"].capitalize(), said))
+    if weekday := found["weekday"] or found["bare"]:
+        side = found["side"] or _tense(before)
+        return write_date(_nearest(side.lower(), weekday.capitalize(), said)) if side else None
     if found["unit"]:
         return _near(found["way"].lower(), found["unit"].lower(), said)
     if found["ago"]:
@@ -120,9 +128,23 @@ def _time(found: re.Match[str], said: date) -> str | None:
 
 def _how_long(before: str) -> bool:
     """Whether "in two days" tells how long something took: "I read it", not "I leave"."""
-    clause = _CLAUSE.search(before)
-    words = clause[0] if clause else ""
+    words = _clause(before)
     return bool(_PAST.search(words)) and not _PRESENT.search(words)
+
+
+def _tense(before: str) -> str:
+    """Whether "on Friday" is the "next" or the "last" one, as far as its clause tells; else empty."""
+    clause = _clause(before)
+    if _COMING.search(clause):
+        return "next"
+    was = _PAST.search(clause) and not _PRESENT.search(clause) and not _AHEAD_OF_PAST.search(clause)
+    return "last" if was else ""
+
+
+def _clause(before: str) -> str:
+    """What stands before some words in their clause."""
+    found = _CLAUSE.search(before)
+    return found[0] if found else ""
 
 
 def _nearest(side: str, name: str, said: date) -> date:
