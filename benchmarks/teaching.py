@@ -10,7 +10,8 @@ Sets: generated validation worlds (`--episodes` of every kind for each of `--see
 multi-hop, LoCoMo's conv-30, LongMemEval's development questions (files under --data). Rows: the four agents asking
 once (`quartet`), with further searches (`quartet_search`) and with these but without the text's own lines
 (`quartet_facts`), and with the same model and answerer `no_memory`,
-`full_context`, `rag_bm25`; `oracle` and `oracle_search` where the truth is known.
+`full_context`, `rag_bm25`, over the raw text and over the text with the dates that the four agents read
+(`rag_bm25_dates`); `oracle` and `oracle_search` where the truth is known.
 
 `run` writes OUT/teaching.json, OUT/teaching.md and plots, and below OUT/SET/ROW what `memquartet eval run` writes.
 Run again, it goes on where it stopped: answers are kept, and so is every model call, by the model's *name*. So give every
@@ -89,6 +90,7 @@ def rows(searches: int) -> dict[str, Row]:
         "no_memory": Row(system="no_memory", settings={}),
         "full_context": Row(system="full_context", settings={}),
         "rag_bm25": Row(system="rag_bm25", settings={}),
+        "rag_bm25_dates": Row(system="rag_bm25", settings={"dates": True}),
         "oracle": Row(system="oracle", settings=once, needs_truth=True),
         "oracle_search": Row(system="oracle", settings=again, needs_truth=True),
     }

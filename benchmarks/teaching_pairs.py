@@ -12,7 +12,7 @@ from memquartet.evals.results import QUESTIONS_SUFFIX, QuestionResult, read_ques
 OURS = ("quartet", "quartet_search")
 FACTS = ("quartet_facts", "quartet_search")
 """Without and with the text's own lines."""
-OTHERS = ("no_memory", "full_context", "rag_bm25")
+OTHERS = ("no_memory", "full_context", "rag_bm25", "rag_bm25_dates")
 Paired = Mapping[str, object]
 Questions = Mapping[str, list[QuestionResult]]
 """The questions of a row by set; those of all worlds together under "worlds"."""

@@ -72,7 +72,7 @@ def test_results_hold_config_counts_costs_and_intervals(tmp_path: Path) -> None:
     }
     assert (told["samples"], told["questions"]) == (2, 6)
     (one,) = told["results"]
-    assert one["settings"] == {"unit": "auto", "top_k": 10, "context_tokens": 3072}
+    assert one["settings"] == {"unit": "auto", "top_k": 10, "context_tokens": 3072, "dates": False}
     assert one["counts"] == {
         "questions": 6, "answered": 6, "scored": 6, "unscored": 0, "problems": {}, "invalid_outputs": 0,
     }  # fmt: skip

@@ -62,6 +62,13 @@ def test_memoryagentbench_retrieves_whole_chunks_with_their_line_breaks() -> Non
     assert f"Memories:\n{LINES[0]}\n" in tasks(model, "answerer")[0]
 
 
+@pytest.mark.parametrize(("dates", "line"), [(True, "yesterday (7 May 2023)."), (False, "yesterday.")])
+def test_the_text_can_have_the_dates_that_the_agents_read(dates: bool, line: str) -> None:
+    model = scripted({"answerer": "?"})
+    episode = run("rag_bm25", model, sample("Bo: Tea.\nAnn: I moved yesterday."), top_k=1, dates=dates)
+    assert episode.answers[0].memories == (f"(2023-05-08) Ann: I moved {line}",)
+
+
 def test_the_unit_can_be_chosen() -> None:
     model = scripted({"answerer": "Oslo"})
     episode = run("rag_bm25", model, sample(*LINES), unit="chunk", top_k=1)

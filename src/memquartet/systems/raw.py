@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from memquartet.agents.answerer import Answerer
 from memquartet.agents.base import Task, shipped_prompt
+from memquartet.agents.rendering import as_read
 from memquartet.core.messages import Message, Speaker
 from memquartet.core.samples import Question, Sample
 from memquartet.memory.embedders import NoEmbedder
@@ -114,11 +115,15 @@ def newest(text: str, room: int, fits: Callable[[str], bool]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RagSettings:
-    """How many units are retrieved, and how many tokens of them are shown."""
+    """How many units are retrieved, and how many tokens of them are shown.
+
+    With `dates` the text has the dates beside words such as "yesterday" that the four agents read it with.
+    """
 
     unit: Unit = Unit.AUTO
     top_k: int = 10
     context_tokens: int = CONTEXT_TOKENS
+    dates: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +150,9 @@ class Rag:
         """Index the units."""
         settings = self.settings
         unit = settings.unit.of(sample)
+        if settings.dates:
+            dated = tuple(replace(chunk, text=as_read(chunk)) for chunk in sample.chunks)
+            sample = replace(sample, chunks=dated)
         memory = fresh_memory(NoEmbedder() if self.method is SearchMethod.BM25 else self.embedder)
         await asyncio.to_thread(store_raw, memory, sample, unit, self.name)
         for _ in sample.chunks:
