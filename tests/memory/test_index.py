@@ -87,6 +87,23 @@ def test_a_keyword_hit_outside_the_vector_top_list_is_found() -> None:
     assert "needle" in ids(index, query, top_k=5)
 
 
+def test_words_that_a_fifth_of_the_admitted_entries_has_are_common() -> None:
+    names = ["Ann"] * 6 + ["Bea"]
+    lines = [
+        entry(f"e{n}", f"{name}: I like {word}.")
+        for n, (name, word) in enumerate(zip(names, "abcdefg", strict=True))
+    ]
+    index = build(*lines)
+    assert index.without_common("Which pet does Ann's sister like?") == "Which pet does sister"
+    assert index.without_common("Which pet does Bea like?") == "Which pet does Bea"
+    assert index.without_common("Ann like") == "Ann like", "nothing would be left"
+    index.remove(EntryId("e0"))
+    for number in range(1, 5):
+        index.remove(EntryId(f"e{number}"))
+    assert index.without_common("pet of Bea") == "pet of", "what was removed does not count"
+    assert Index(256).without_common("Ann") == "Ann"
+
+
 def test_filters_apply_before_top_k() -> None:
     index = build(
         *(entry(f"b{n}", "coffee in the morning", user="bob") for n in range(300)),

@@ -45,6 +45,8 @@ class MemoryType(StrEnum):
 
 FACT_TYPES = frozenset({MemoryType.SEMANTIC, MemoryType.EPISODIC})
 """What the agents write in their own words, decide about and rethink."""
+LINE_TYPES = frozenset({MemoryType.VERBATIM})
+"""What stands beside it, word for word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

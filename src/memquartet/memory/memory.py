@@ -287,8 +287,11 @@ class Memory:
         *,
         filters: Filters = NO_FILTERS,
         method: SearchMethod | str = SearchMethod.HYBRID,
+        without_common: bool = False,
     ) -> list[list[Hit]]:
         """The hits of each query, on the same contents and with one call of the embedder.
+
+        `without_common` keeps words that many entries have, such as speakers' names, out of the queries' vectors.
 
         Raises:
             ConfigError: as for `search`.
@@ -296,17 +299,13 @@ class Memory:
         check_top_k(top_k)
         method, filters = search_method_named(method), cleaned(filters)
         texts = [clean_text(query, "the query") for query in queries]
-        keywords_only = method is SearchMethod.BM25
-        vectors: Sequence[Vector | None] = [None] * len(texts) if keywords_only else self._store.embed(texts)
         contents, index = self._store.searchable()
+        told = [index.without_common(text, filters) for text in texts] if without_common else texts
+        by_words = method is SearchMethod.BM25
+        vectors: Sequence[Vector | None] = [None] * len(texts) if by_words else self._store.embed(told)
         return [
             [
-                Hit(
-                    entry=contents.entries[scored.entry_id],
-                    score=scored.score,
-                    lexical=scored.lexical,
-                    semantic=scored.semantic,
-                )
+                contents.hit(scored)
                 for scored in index.search(text, vector, top_k=top_k, method=method, filters=filters)
             ]
             for text, vector in zip(texts, vectors, strict=True)

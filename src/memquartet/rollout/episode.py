@@ -27,6 +27,7 @@ from memquartet.agents.team import Team
 from memquartet.core.memory import (
     EVERYWHERE,
     FACT_TYPES,
+    LINE_TYPES,
     EntryId,
     Fact,
     Hit,
@@ -153,7 +154,7 @@ class Rollout:
         """What is shown for a question: facts, best first, then lines of the text, best first."""
         (hits,) = await self._search([query], self.settings.answer_top_k)
         if lines := self.settings.lines(self.team.answerer):
-            (said,) = await self._search([query], lines, frozenset({MemoryType.VERBATIM}))
+            (said,) = await self._search([query], lines, LINE_TYPES)
             # What was said again and again at one time ("Good morning!") is shown once.
             different: dict[str, Hit] = {}
             for hit in said:
@@ -202,9 +203,13 @@ class Rollout:
     ) -> Sequence[Sequence[Hit]]:
         filters = Filters(scope=self.scope, memory_types=types)
         method = self.settings.method
+        # A talk's lines begin with few names, which would drown what a question is about.
+        named = types == LINE_TYPES
         return await _off_loop(
             self.memory,
-            lambda: self.memory.search_many(queries, top_k, filters=filters, method=method),
+            lambda: self.memory.search_many(
+                queries, top_k, filters=filters, method=method, without_common=named
+            ),
         )
 
     def _write(

@@ -35,6 +35,9 @@ SMALL_ROWS = 512
 MAX_MERGED_ROWS = 65_536
 """Segments are not merged beyond this size, which bounds the longest pause of an `add`."""
 
+COMMON = 0.2
+"""A word that a larger share of the entries has does not tell them apart; see `Index.without_common`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
@@ -188,6 +191,23 @@ class Index:
             )
             for at, entry_id in best(candidates, scores, eligible, top_k)
         ]
+
+    def without_common(self, query: str, filters: Filters = NO_FILTERS) -> str:
+        """The query without the words that more than `COMMON` of the admitted entries have, such as a speaker's name.
+
+        Itself where no word with a meaning would be left.
+        """
+        words = query.split()
+        said = {word: index_terms(word, self._language) for word in words}
+        terms = list(dict.fromkeys(term for found in said.values() for term in found))
+        candidates = _candidates(self._state, filters)
+        holders = np.zeros(len(terms), np.int64)
+        for part in candidates:
+            holders += np.bincount(part.postings(terms).which, minlength=len(terms))
+        most = COMMON * sum(map(len, candidates))
+        common = {term for term, count in zip(terms, holders, strict=True) if count > most}
+        kept = [word for word in words if not said[word] or not common.issuperset(said[word])]
+        return " ".join(kept) if any(said[word] for word in kept) else query
 
     def fork(self) -> Index:
         """An index with the same entries; from here on each goes its own way. Costs about a microsecond."""
