@@ -13,6 +13,9 @@ from memquartet.scoring.summary import Summary, summarize
 Ranker = Callable[[str], list[str]]
 """A question to ids, best first."""
 
+WITHOUT_COMMON = "hybrid, common words out"
+"""The hybrid search with the query's common words kept out of its vector: `Index.without_common`."""
+
 Row = dict[str, object]
 """One line of a table as it stands in the JSON: what was measured on what, and a `Summary` for each number."""
 
@@ -33,14 +36,18 @@ def rankers(texts: Mapping[str, str], embedder: Embedder, top_k: int) -> dict[st
         )
         index.add(entry, vector)
 
-    def search(method: SearchMethod) -> Ranker:
+    def search(method: SearchMethod, *, without_common: bool = False) -> Ranker:
         def rank(question: str) -> list[str]:
-            hits = index.search(question, embedder.embed([question])[0], method=method, top_k=top_k)
+            meant = index.without_common(question) if without_common else question
+            hits = index.search(question, embedder.embed([meant])[0], method=method, top_k=top_k)
             return [hit.entry_id for hit in hits]
 
         return rank
 
-    return {str(method): search(method) for method in methods(embedder)}
+    found = {str(method): search(method) for method in methods(embedder)}
+    if embedder.dim:
+        found[WITHOUT_COMMON] = search(SearchMethod.HYBRID, without_common=True)
+    return found
 
 
 def methods(embedder: Embedder) -> list[SearchMethod]:
