@@ -88,19 +88,14 @@ def test_a_keyword_hit_outside_the_vector_top_list_is_found() -> None:
 
 
 def test_words_that_a_fifth_of_the_admitted_entries_has_are_common() -> None:
-    names = ["Ann"] * 6 + ["Bea"]
-    lines = [
-        entry(f"e{n}", f"{name}: I like {word}.")
-        for n, (name, word) in enumerate(zip(names, "abcdefg", strict=True))
-    ]
+    names = ["Ann"] * 11 + ["Bea"] * 10
+    lines = [entry(f"e{n}", f"{name}: I like number {n}.") for n, name in enumerate(names)]
     index = build(*lines)
     assert index.without_common("Which pet does Ann's sister like?") == "Which pet does sister"
-    assert index.without_common("Which pet does Bea like?") == "Which pet does Bea"
+    assert index.without_common("Which pet does Bea like?") == "Which pet does Bea", "ten are few"
     assert index.without_common("Ann like") == "Ann like", "nothing would be left"
     index.remove(EntryId("e0"))
-    for number in range(1, 5):
-        index.remove(EntryId(f"e{number}"))
-    assert index.without_common("pet of Bea") == "pet of", "what was removed does not count"
+    assert index.without_common("pet of Ann") == "pet of Ann", "what was removed does not count"
     assert Index(256).without_common("Ann") == "Ann"
 
 

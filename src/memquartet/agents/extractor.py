@@ -34,10 +34,11 @@ class FactExtractor:
         The value is None when no output was usable: the chunk then leaves no trace in memory, and the turn
         says why.
         """
+        text = as_read(chunk)
         values = {
             "query": f"Question in mind: {chunk.query}\n" if chunk.query else "",
             "time": f"Date: {chunk.time:%Y-%m-%d %H:%M}\n" if chunk.time else "",
-            "text": as_read(chunk),
+            "text": text,
         }
         messages = render_prompt(self.settings.prompt or shipped_prompt("extractor"), values)
         return await ask(
@@ -46,8 +47,8 @@ class FactExtractor:
             messages,
             read_extraction,
             task=task,
-            settings=self.settings.within(128 + len(chunk.text) // 3),
-            schema=extraction_schema(len(chunk.text)),
+            settings=self.settings.within(128 + len(text) // 3),
+            schema=extraction_schema(len(text)),
         )
 
 

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import TypeVar
 
 from memquartet.core.memory import EntryId, Hit, MemoryEntry, Meta, MetaValue
@@ -28,14 +28,19 @@ def chunk_meta(chunk: Chunk) -> Meta:
 
 def as_read(chunk: Chunk) -> str:
     """The text of a chunk as it is shown: where its time is known, with dates beside words such as "yesterday"."""
-    return with_dates(chunk.text, chunk.time.date()) if chunk.time else chunk.text
+    return with_dates(chunk.text, _day(chunk.time)) if chunk.time else chunk.text
 
 
 def as_asked(question: Question) -> Question:
     """The question as it is searched for and shown: where its time is known, with such dates, too."""
-    return (
-        replace(question, text=with_dates(question.text, question.time.date())) if question.time else question
-    )
+    if question.time is None:
+        return question
+    return replace(question, text=with_dates(question.text, _day(question.time)))
+
+
+def _day(time: datetime) -> date:
+    """The day that stands before a memory of what was said then: memories keep times in UTC."""
+    return (time.astimezone(UTC) if time.tzinfo else time).date()
 
 
 def memory_line(entry: MemoryEntry) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 
 import click
 
@@ -12,6 +11,7 @@ from memquartet.cli.command import Command
 from memquartet.cli.options import (
     Target,
     line_option,
+    local_time,
     model_option,
     screen_options,
     seed_option,
@@ -66,7 +66,7 @@ def command(
     seed: int,
 ) -> None:
     """Answer QUESTION from the memory. Nothing is written."""
-    asked = Question(question_id="ask", text=question, answers=(), time=datetime.now().astimezone())
+    asked = Question(question_id="ask", text=question, answers=(), time=local_time())
     with target.open() as memory:
         chat = make_model(model)
         settings = EpisodeSettings(answer_top_k=top_k, max_searches=max_searches, line_top_k=line_top_k)

@@ -6,14 +6,13 @@ import asyncio
 import sys
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime
 from secrets import token_hex
 
 import click
 
 from memquartet.agents.team import Team
 from memquartet.cli.command import INTERRUPTED, Command
-from memquartet.cli.options import Target, model_option, seed_option, target_options
+from memquartet.cli.options import Target, local_time, model_option, seed_option, target_options
 from memquartet.cli.screen import Screen
 from memquartet.core.memory import FACT_TYPES
 from memquartet.core.messages import Message, Speaker
@@ -114,7 +113,7 @@ class _Talk:
             return
         self.screen.write(reply.text)
         self.recent.extend((user, Message(speaker=Speaker.ASSISTANT, content=reply.text)))
-        now = datetime.now().astimezone()
+        now = local_time()
         chunk = Chunk(text=f"User: {said}\nAssistant: {reply.text}", index=number, time=now)
         with self.screen.status("remembering"):
             step = await self.rollout.read_chunk(chunk, origin=f"{self.name}#{number}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -146,3 +147,8 @@ def prompts_option(command: Handler) -> Handler:
         show_default=True,
         help="shipped, short or a folder: as memquartet.prompts in the training to come.",
     )(command)
+
+
+def local_time() -> datetime:
+    """What the clock on the wall says, without a zone: "yesterday" is meant by it, and so are the days of memories."""
+    return datetime.now().astimezone().replace(tzinfo=None)

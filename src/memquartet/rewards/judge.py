@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from memquartet.agents.rendering import as_read
 from memquartet.core.memory import Delete, Insert, MemoryOp, Noop, Receipt, Update
 from memquartet.core.messages import Message, Speaker
 from memquartet.core.samples import Sample
@@ -37,7 +38,7 @@ async def judge_steps(episode: Episode, sample: Sample, judge: ContentJudge) -> 
 
     Steps are judged concurrently. A judge that fails leaves its step unjudged.
     """
-    texts = {chunk.index: chunk.text for chunk in sample.chunks}
+    texts = {chunk.index: as_read(chunk) for chunk in sample.chunks}
 
     async def one(number: int) -> tuple[int, float | None]:
         step = episode.steps[number]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from memquartet.agents.rendering import undated
+from memquartet.agents.rendering import as_read, undated
 from memquartet.core.memory import EntryId
 from memquartet.core.samples import Chunk, Question, Sample
 from memquartet.core.trajectory import Answer, Episode
@@ -110,7 +110,7 @@ def _needs(question: Question, chunk: Chunk) -> bool | None:
         return not set(question.evidence).isdisjoint(chunk.source_ids)
     if not question.answers:
         return False
-    return True if says_any(chunk.text, question.answers) else None
+    return True if says_any(as_read(chunk), question.answers) else None
 
 
 def used_entries(answers: Sequence[ScoredAnswer]) -> frozenset[EntryId]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from memquartet.agents.answerer import SEARCH_OFFER, SEARCHED, Answerer
 from memquartet.agents.extractor import EXTRACTION_KEYS, FactExtractor
 from memquartet.agents.manager import MemoryManager
-from memquartet.agents.rendering import as_read
+from memquartet.agents.rendering import as_asked, as_read
 from memquartet.agents.summarizer import Summarizer
 from memquartet.agents.team import Team
 from memquartet.benchmarks.worlds.script import right_decision
@@ -210,7 +210,7 @@ def summarize(prompt: str, knowledge: Knowledge) -> str:
 def answer(prompt: str, knowledge: Knowledge) -> str:
     """What the shown memories, or for a recent remark the summary, say; else a search that leads on, if one does."""
     shown, _, text = prompt.rpartition("\n\nQuestion: ")
-    question = next((q for q in knowledge.sample.questions if q.text == text.strip()), None)
+    question = next((q for q in knowledge.sample.questions if as_asked(q).text == text.strip()), None)
     if question is None:
         return UNKNOWN
     asked = asked_by(question)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from memquartet.agents.answerer import Answerer
 from memquartet.agents.base import Task, shipped_prompt
-from memquartet.agents.rendering import as_read
+from memquartet.agents.rendering import as_asked, as_read
 from memquartet.core.messages import Message, Speaker
 from memquartet.core.samples import Question, Sample
 from memquartet.memory.embedders import NoEmbedder
@@ -159,7 +159,8 @@ class Rag:
             on_progress("chunk")
 
         async def recall(question: Question, _task: Task) -> Recalled:
-            (hits,) = await search_many(memory, [question.text], settings.top_k, method=self.method)
+            asked = as_asked(question) if settings.dates else question
+            (hits,) = await search_many(memory, [asked.text], settings.top_k, method=self.method)
             return recalled(hits, unit, settings.context_tokens)
 
         return RespondingSession(respond=answered_by(self.answerer, recall, sample), seed=seed)

@@ -57,88 +57,116 @@ def with_dates(text: str, said: date) -> str:
 
 
 _NUMBERS = (
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-)
-_AMOUNT = rf"(?<![\d,.])(?:\d{{1,3}}|an?|{'|'.join(_NUMBERS[1:])})"
-_PART = r"(?:\s(?:morning|afternoon|evening|night))?"
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+)  # fmt: skip
+_AMOUNT = rf"(?<![\d,./–-])(?<!\d\s)(?:\d{{1,3}}|an?|{'|'.join(_NUMBERS[1:])})"
+_PART = r"(?:\s(?:morning|afternoon|evening|night))?+"
+_WEEKDAY = "|".join(WEEKDAYS)
 _ENGLISH = re.compile(
-    rf"""\b(?:
+    rf"""(?<![/@\#.-])\b(?:
         (?P<before>(?:the\s)?day\sbefore\syesterday{_PART}) | (?P<after>(?:the\s)?day\safter\stomorrow)
         | (?P<yesterday>yesterday{_PART}|last\s(?:night|evening)) | (?P<tomorrow>tomorrow{_PART})
         | (?P<today>today|tonight|this\s(?:morning|afternoon|evening))
         | (?P<way>last|next|this)\s(?P<unit>week|weekend|month|year)
-        | (?P<side>last|past|this\spast|next|coming|this\scoming)\s(?P<weekday>{"|".join(WEEKDAYS)})
-        | on\s(?P<bare>{"|".join(WEEKDAYS)})
+        | (?P<side>last|past|this\spast|next|coming|this\scoming)\s(?P<weekday>{_WEEKDAY})
+        | on\s(?P<bare>{_WEEKDAY})
         | (?P<ago>{_AMOUNT})\s(?P<ago_unit>day|week|month|year)s?\sago
-        | in\s(?!an?\b)(?P<ahead>{_AMOUNT})\s(?P<ahead_unit>day|week|month)s?(?!['’\s]*\stime)
-    )(?:['’]s)?\b(?!\s?[(\uff08])""",
-    re.IGNORECASE | re.VERBOSE,
+        | in\s(?!an?\b|(?:1|one)\sday\b)(?P<ahead>{_AMOUNT})\s(?P<ahead_unit>day|week|month)s?(?!['’\s]*\stime)
+    )(?:['’]s)?+\b(?!\s*[(\uff08]|[-/@.]\w)""",
+    re.IGNORECASE | re.ASCII | re.VERBOSE,
 )
-_CHINESE = re.compile(r"(?:(前天|昨天|今天|明天|后天)|(\d{1,3})天([前后]))(?![(\uff08])")
+_CHINESE = re.compile(
+    r"(?<![以如今之大先\d.第了])(?:(前天|昨天|今天|明天|后天)|(\d{1,3}|[一两二三四五六七八九十])天([前后]))(?![气性天后(\uff08])"
+)
 _CHINESE_DAYS = {"前天": -2, "昨天": -1, "今天": 0, "明天": 1, "后天": 2}
+_CHINESE_NUMBERS = {"两": 2, **{sign: number for number, sign in enumerate("一二三四五六七八九十", start=1)}}
 _DAYS = {"before": -2, "yesterday": -1, "today": 0, "tomorrow": 1, "after": 2}
-# "The last week" is a span of days, "half a year ago" is no year.
-_OTHER_MEANING = re.compile(
-    r"\b(?:the|every|each|these|half|first|once|twice|times?|only)\s+$", re.IGNORECASE
+
+_LOOK_AROUND = 200
+"""Characters before and after the words that may tell what they mean."""
+_ANY = re.IGNORECASE | re.ASCII
+# Part of a longer time ("a week from tomorrow", "two weeks and three days ago"), or of a name or a saying.
+_NEVER_AFTER = re.compile(r"\b(?:ago|from|after|before|like|like\s(?:just|only)|born)\s+$", _ANY)
+# "The last week" is a span of days, "half a year ago" no year, "my last year" one of several.
+_SPAN = re.compile(r"\b(?:the|every|each|these|half|first|once|twice|times?|only|next|very)\s+$", _ANY)
+_MINE = re.compile(r"\b(?:my|your|his|her|its|our|their)\s+$", _ANY)
+_MORE_OF_AMOUNT = re.compile(
+    r"\b(?:and|or|to|hundred|thousand|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)[\s-]+$", _ANY
 )
-_LOOK_BACK = 200
-"""Characters before the words that may tell what they mean."""
+_OF = re.compile(r"\s+(?:of|week)\b", _ANY)
+# A weekday whose date the text itself tells, or of which there are many.
+_NO_ONE_DAY = re.compile(
+    rf"(?:,?\s+(?:the\s+)?(?:\d|{'|'.join(MONTHS)}\b)|\s+(?:last|next|this|every|or|through|of|week|mornings|afternoons|evenings|nights)\b"
+    rf"|\s+(?:an?|\d+|{'|'.join(_NUMBERS)})\s\w+\sago)",
+    _ANY,
+)
 _CLAUSE = re.compile(r"[^.,;:!?\n]*$")
 _PAST = re.compile(
-    r"\b(?:\w{2,}[^e\W]ed|was|were|had|did|made|wrote|built|went|took|came|ran|sold|won|lost|grew|fell|read|saw|met|got|left|gave)\b",
-    re.IGNORECASE,
+    r"\b(?:\w{2,}[^e\W]ed|was|were|had|did|made|wrote|built|went|took|came|ran|sold|won|lost|grew|fell|read|saw|met|left|gave|learnt)\b",
+    _ANY,
 )
-_COMING = re.compile(r"\b(?:will|shall|going\sto)\b|['’]ll\b", re.IGNORECASE)
-# "They asked me to come on Friday", "I booked a table on Friday".
-_AHEAD_OF_PAST = re.compile(
-    r"\b(?:to\s(?!the|an?|my|our|his|her|their|its|your)[a-z]\w*|(?:book|plann|invit|want|hop|ask|promis|schedul|reserv|arrang|order)ed)\b"
+_PRESENT = re.compile(r"(?:['’](?:m|s|re|ll)|\b(?:am|is|are|will|have|has|due))\b", _ANY)
+_COMING = re.compile(r"\b(?:will|shall|going\sto)\b|['’]ll\b", _ANY)
+# "On Friday" belongs to another verb ("they asked me to come", "I'll tell you what happened"), or is no single one.
+_UNCLEAR = re.compile(
+    r"\b(?:to\s(?!(?:the|an?|my|our|his|her|their|its|your)\b)(?-i:[a-z])\w*|(?:book|plann|invit|want|hop|ask|promis|schedul|reserv|arrang|order|sign|register)ed"
+    r"|told|what|that|which|when|so|tell|forget|remember|starts?|leaves?|comes?|always|never|usually|often|every|used|(?:19|20)\d\d)\b",
+    _ANY,
 )
-_PRESENT = re.compile(r"(?:['’](?:m|s|re|ll)|\b(?:am|is|are|will|have|has|due))\b", re.IGNORECASE)
+# "In two days" is how long something took or takes: "I haven't slept", "people learn it", "the best".
+_LASTING = re.compile(
+    r"\b(?:ha(?:ve|s)n['’]t|can|could|people|everything|everybody|best|worst|most|hardest|takes?"
+    r"|(?:have|has|['’]ve|['’]s)\s(?:(?:not|never|already|just)\s)?(?:\w+ed|\w+en|been|done|gone|had|heard|slept|read|made|met|lost|won|found|got|kept|held|built|learnt))\b"
+    r"|['’](?:ve|s)\s(?:\w+ed|\w+en|been|done|read|made)\b",
+    _ANY,
+)
 
 
 def _time(found: re.Match[str], said: date) -> str | None:
     """When it is; None where the words mean something else."""
+    before = found.string[max(0, found.start() - _LOOK_AROUND) : found.start()]
+    after = found.string[found.end() : found.end() + _LOOK_AROUND]
+    if _NEVER_AFTER.search(before) or _is_name(found[0], before):
+        return None
     for name, days in _DAYS.items():
         if found[name]:
             return write_date(said + timedelta(days=days))
-    before = found.string[max(0, found.start() - _LOOK_BACK) : found.start()]
-    if _OTHER_MEANING.search(before):
+    if _SPAN.search(before) or _OF.match(after):
         return None
     if weekday := found["weekday"] or found["bare"]:
-        side = found["side"] or _tense(before)
+        side = "" if _NO_ONE_DAY.match(after) else found["side"] or _tense(before)
         return write_date(_nearest(side.lower(), weekday.capitalize(), said)) if side else None
     if found["unit"]:
-        return _near(found["way"].lower(), found["unit"].lower(), said)
+        return None if _MINE.search(before) else _near(found["way"].lower(), found["unit"].lower(), said)
+    return None if _MORE_OF_AMOUNT.search(before) else _counted(found, before, said)
+
+
+def _counted(found: re.Match[str], before: str, said: date) -> str | None:
     if found["ago"]:
         return _far(-_count(found["ago"]), found["ago_unit"].lower(), said)
-    return None if _how_long(before) else _far(_count(found["ahead"]), found["ahead_unit"].lower(), said)
+    if _lasts(_clause(before)):
+        return None
+    return _far(_count(found["ahead"]), found["ahead_unit"].lower(), said)
 
 
-def _how_long(before: str) -> bool:
-    """Whether "in two days" tells how long something took: "I read it", not "I leave"."""
-    words = _clause(before)
-    return bool(_PAST.search(words)) and not _PRESENT.search(words)
+def _is_name(words: str, before: str) -> bool:
+    """Whether the words are written as a name is, "USA Today": with a capital, and not at a sentence's beginning."""
+    return words[0].isupper() and bool(re.search(r"[\w,]\s+$", before)) and not words.isupper()
+
+
+def _lasts(clause: str) -> bool:
+    """Whether "in two days" tells how long something took or takes: "I read it", not "I leave"."""
+    return bool(_LASTING.search(clause)) or (bool(_PAST.search(clause)) and not _PRESENT.search(clause))
 
 
 def _tense(before: str) -> str:
     """Whether "on Friday" is the "next" or the "last" one, as far as its clause tells; else empty."""
     clause = _clause(before)
+    if _UNCLEAR.search(clause):
+        return ""
     if _COMING.search(clause):
         return "next"
-    was = _PAST.search(clause) and not _PRESENT.search(clause) and not _AHEAD_OF_PAST.search(clause)
-    return "last" if was else ""
+    return "last" if _PAST.search(clause) and not _PRESENT.search(clause) else ""
 
 
 def _clause(before: str) -> str:
@@ -198,4 +226,5 @@ def _count(amount: str) -> int:
 def _chinese_days(found: re.Match[str]) -> int:
     if found[1]:
         return _CHINESE_DAYS[found[1]]
-    return int(found[2]) * (-1 if found[3] == "前" else 1)
+    number = _CHINESE_NUMBERS.get(found[2]) or int(found[2])
+    return number * (-1 if found[3] == "前" else 1)

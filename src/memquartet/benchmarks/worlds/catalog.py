@@ -107,7 +107,7 @@ def make_worlds(
         chinese: size and contents of Chinese samples.
         fresh: share of the names and values, from 0 to 1, that each sample of the kinds `FRESHENED` has anew (see
             `worlds.fresh`); others have none.
-        size: how many times as much is said, and asked, in each sample of the kinds `SIZED`; others keep their size.
+        size: how many times as much is said, and as far as the words allow asked, in each sample of the kinds `SIZED`.
         first: number of the first sample; sample n of a seed is the same in every call.
 
     Raises:

@@ -35,8 +35,8 @@ SMALL_ROWS = 512
 MAX_MERGED_ROWS = 65_536
 """Segments are not merged beyond this size, which bounds the longest pause of an `add`."""
 
-COMMON = 0.2
-"""A word that a larger share of the entries has does not tell them apart; see `Index.without_common`."""
+COMMON, FEW = 0.2, 10
+"""A word that a larger share of the entries has, and more than a few, does not tell them apart; see `without_common`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,9 +193,9 @@ class Index:
         ]
 
     def without_common(self, query: str, filters: Filters = NO_FILTERS) -> str:
-        """The query without the words that more than `COMMON` of the admitted entries have, such as a speaker's name.
+        """The query without the words that more than a fifth of the admitted entries have, such as a speaker's name.
 
-        Itself where no word with a meaning would be left.
+        A word that at most ten have stays, and the query is itself where no word with a meaning would be left.
         """
         words = query.split()
         said = {word: index_terms(word, self._language) for word in words}
@@ -204,7 +204,7 @@ class Index:
         holders = np.zeros(len(terms), np.int64)
         for part in candidates:
             holders += np.bincount(part.postings(terms).which, minlength=len(terms))
-        most = COMMON * sum(map(len, candidates))
+        most = max(FEW, COMMON * sum(map(len, candidates)))
         common = {term for term, count in zip(terms, holders, strict=True) if count > most}
         kept = [word for word in words if not said[word] or not common.issuperset(said[word])]
         return " ".join(kept) if any(said[word] for word in kept) else query
