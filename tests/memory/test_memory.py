@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 import memquartet
 from memquartet.core.memory import Delete, Insert, Provenance, Scope
@@ -22,7 +23,7 @@ from memquartet.errors import (
     StoreError,
     StoreVersionError,
 )
-from memquartet.memory.embedders import NoEmbedder
+from memquartet.memory.embedders import NoEmbedder, StaticEmbedder
 from memquartet.memory.memory import Memory
 from memquartet.memory.protocols import Filters, Vectors
 from memquartet.memory.timeline import Moment
@@ -40,6 +41,30 @@ def test_memory_is_found_at_the_top_and_imported_only_when_asked_for() -> None:
     program = "import sys, memquartet; print('numpy' in sys.modules, 'sqlite3' in sys.modules)"
     reply = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert reply.stdout.split() == ["False", "False"]
+
+
+class Listening(StaticEmbedder):
+    """Keeps the texts that it was given."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    @override
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        self.heard += texts
+        return super().embed(texts)
+
+
+def test_common_words_are_kept_out_of_a_querys_vector_where_asked() -> None:
+    embedder = Listening()
+    memory = Memory(embedder=embedder)
+    for number in range(12):
+        memory.insert("semantic", f"Ann: number {number}")
+    del embedder.heard[:]
+    for without_common in (False, True):
+        (hits,) = memory.search_many(["Ann's dog"], without_common=without_common)
+        assert {hit.lexical for hit in hits} != {0.0}, "keywords still find the name"
+    assert embedder.heard == ["Ann's dog", "dog"]
 
 
 def test_an_injected_delete_all_stays_in_its_scope_and_can_be_undone() -> None:
