@@ -109,7 +109,7 @@ _PRESENT = re.compile(r"(?:['’](?:m|s|re|ll)|\b(?:am|is|are|will|have|has|due)
 _COMING = re.compile(r"\b(?:will|shall|going\sto)\b|['’]ll\b", _ANY)
 # "On Friday" belongs to another verb ("they asked me to come", "I'll tell you what happened"), or is no single one.
 _UNCLEAR = re.compile(
-    r"\b(?:to\s(?!(?:the|an?|my|our|his|her|their|its|your)\b)(?-i:[a-z])\w*|(?:book|plann|invit|want|hop|ask|promis|schedul|reserv|arrang|order|sign|register)ed"
+    r"\b(?:to\s(?!(?:the|an?|my|our|his|her|their|its|your)\b)(?-i:[a-z])\w*|booked|planned|invited|wanted|hoped|asked|promised|scheduled|reserved|arranged|ordered|signed|registered"
     r"|told|what|that|which|when|so|tell|forget|remember|starts?|leaves?|comes?|always|never|usually|often|every|used|(?:19|20)\d\d)\b",
     _ANY,
 )
