@@ -109,3 +109,10 @@ def test_a_sentence_of_running_text_reaches_its_chunk() -> None:
     running = replace(SAMPLE, chunks=chunks)
     lived = episode(step(1, "a"), hits=["l"], shown=["Bo keeps a parrot."])
     assert evidence_reached(running, lived) == [1.0, 0.5]
+
+
+def test_a_dated_line_reaches_its_chunk() -> None:
+    first = replace(SAMPLE.chunks[0], text="[Monday]\nAnn: I moved to Rome yesterday.", time=NOW)
+    dated = replace(SAMPLE, chunks=(first, SAMPLE.chunks[1]))
+    line = "(2024-01-01) Ann: I moved to Rome yesterday (31 December 2023)."
+    assert evidence_reached(dated, episode(shown=[line])) == [1.0, 0.5]

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
-from tests.systems.support import asked, run, sample, scripted, tasks
+from tests.systems.support import MAY, asked, run, sample, scripted, tasks
 
 from memquartet.errors import ModelServerError
 
@@ -52,3 +53,13 @@ def test_the_answerer_searches_again_where_the_settings_allow_it() -> None:
     assert answer.text == "Oslo"
     assert [search.query for search in answer.searches] == ["Bea lives"]
     assert len(answer.hits) == len(answer.memories) == 2
+
+
+def test_a_dated_question_is_searched_for_and_asked_with_its_dates() -> None:
+    given = sample("Ann: I moved yesterday.", questions=("Who moved the day before yesterday?",))
+    question = replace(given.questions[0], time=MAY)
+    found = json.dumps({"semantic": [], "episodic": ["Ann moved on 7 May 2023."], "unimportant": []})
+    model = scripted({"extractor": found, "manager": '["ADD"]', "answerer": "nobody"})
+    run("quartet", model, replace(given, questions=(question,)))
+    assert "yesterday (7 May 2023)." in tasks(model, "extractor")[0]
+    assert "Who moved the day before yesterday (6 May 2023)?" in tasks(model, "answerer")[0]
