@@ -23,6 +23,7 @@ from memquartet.memory.memory import Memory
 from memquartet.rollout.episode import run_episode
 from memquartet.scoring.registry import score, validate
 from memquartet.systems.oracle import oracle_team
+from memquartet.text.dates import with_dates
 
 KINDS = [WorldKind.FRIENDS, WorldKind.ASSISTANT]
 shares = st.floats(0, 0.3)
@@ -188,6 +189,13 @@ def test_what_is_said_of_time_holds_for_ever(day: date, seed: int) -> None:
         assert moment.text in moment.on
         assert not {"last", "next", "ago", "yesterday", "tomorrow", "today"} & set(moment.on.split())
         assert moment.day - day < timedelta(days=70)
+
+
+@given(day=st.dates(date(1990, 1, 1), date(2090, 1, 1)), seed=st.integers(0, 99))
+def test_what_is_true_of_a_time_stands_beside_its_words_in_what_is_read(day: date, seed: int) -> None:
+    for moment in (past_moment(day, Random(seed)), coming_moment(day, Random(seed))):
+        if not moment.said.startswith("on "):  # "on 12 May" is a date already
+            assert with_dates(f"I go {moment.said}.", day) == f"I go {moment.said} ({moment.text})."
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+import pytest
 from tests.cli.support import ANSWER, model_of, read_json, run
 
+from memquartet.cli.options import local_time
 from memquartet.memory.memory import Memory
 from memquartet.testing.server import FakeServer, error_reply
 
@@ -14,6 +19,19 @@ def test_a_question_is_answered_from_the_memory(two_entries: Path, team: FakeSer
     assert "m1" in result.stderr
     (request,) = team.requests
     assert "Ann lives in Bristol" in str(request.body)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_yesterday_is_the_day_before_the_one_on_the_wall(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        told, wall = local_time(), datetime.now(ZoneInfo(zone))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert told.tzinfo is None
+    assert abs(told - wall.replace(tzinfo=None)) < timedelta(minutes=1)
 
 
 def test_json_names_the_memories_that_were_shown(two_entries: Path, team: FakeServer) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from tests.systems.support import asked, run, sample, scripted, tasks
+from tests.systems.support import JUNE, asked, run, sample, scripted, tasks
 
 from memquartet.systems.registry import OURS
 from memquartet.text.tokens import default_counter
@@ -67,6 +69,17 @@ def test_the_text_can_have_the_dates_that_the_agents_read(dates: bool, line: str
     model = scripted({"answerer": "?"})
     episode = run("rag_bm25", model, sample("Bo: Tea.\nAnn: I moved yesterday."), top_k=1, dates=dates)
     assert episode.answers[0].memories == (f"(2023-05-08) Ann: I moved {line}",)
+
+
+def test_a_question_has_its_dates_where_the_text_has_them() -> None:
+    model = scripted({"answerer": "?"})
+    given = sample("Ann: I moved.", questions=("Who moved yesterday?",))
+    given = replace(given, questions=(replace(given.questions[0], time=JUNE),))
+    run("rag_bm25", model, given, dates=True)
+    run("rag_bm25", model, given)
+    dated, plain = tasks(model, "answerer")
+    assert "Who moved yesterday (7 June 2023)?" in dated
+    assert "Who moved yesterday?" in plain
 
 
 def test_the_unit_can_be_chosen() -> None:

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from memquartet.core.samples import Chunk
 from memquartet.errors import ConfigError
 from memquartet.text.chunking import ChunkSize, pack
-from memquartet.text.dates import MONTHS, WEEKDAYS
+from memquartet.text.dates import WEEKDAYS, write_date
 from memquartet.text.remarks import speaker_of
 
 
@@ -60,7 +60,7 @@ def session_chunks(
 
 def date_text(time: date) -> str:
     """As "Monday 8 May 2023": the weekday lets a reader resolve "last Friday"."""
-    return f"{WEEKDAYS[time.weekday()]} {time.day} {MONTHS[time.month - 1]} {time.year}"
+    return f"{WEEKDAYS[time.weekday()]} {write_date(time)}"
 
 
 def date_time_text(time: datetime) -> str:

@@ -70,7 +70,8 @@ def _chunks_of_entries(episode: Episode) -> dict[EntryId, int]:
 def _chunks_of_lines(sample: Sample) -> Mapping[str, Set[int]]:
     found: defaultdict[str, set[int]] = defaultdict(set)
     for chunk in sample.chunks:
-        for line in (*chunk.text.splitlines(), *as_read(chunk).splitlines(), *lines_of(as_read(chunk))):
+        dated = as_read(chunk)
+        for line in (*chunk.text.splitlines(), *dated.splitlines(), *lines_of(dated)):
             if line.strip():
                 found[line.strip()].add(chunk.index)
     return found

@@ -18,7 +18,6 @@ from memquartet.core.memory import (
     Delete,
     EntryId,
     FixedMeta,
-    Hit,
     Insert,
     MemoryEntry,
     MemoryOp,
@@ -40,7 +39,6 @@ from memquartet.memory.limits import (
     entry_number,
     memory_type_named,
 )
-from memquartet.memory.retrieval.index import Scored
 
 EPOCH = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -73,15 +71,6 @@ class Contents:
                 f"no memory has the id {entry_id!r}{reason}{_within(scope)}: use an id exactly as it was shown, or insert"
             )
         return entry
-
-    def hit(self, found: Scored) -> Hit:
-        """What a search found, as a hit."""
-        return Hit(
-            entry=self.entries[found.entry_id],
-            score=found.score,
-            lexical=found.lexical,
-            semantic=found.semantic,
-        )
 
     def plan(self, op: MemoryOp, *, scope: Scope, provenance: Provenance, time: datetime) -> JournalRecord:
         """The record that carries the cleaned `op` out on these contents, for a writer confined to `scope`.

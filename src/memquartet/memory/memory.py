@@ -300,12 +300,12 @@ class Memory:
         method, filters = search_method_named(method), cleaned(filters)
         texts = [clean_text(query, "the query") for query in queries]
         contents, index = self._store.searchable()
-        told = [index.without_common(text, filters) for text in texts] if without_common else texts
+        meant = [index.without_common(text, filters) for text in texts] if without_common else texts
         by_words = method is SearchMethod.BM25
-        vectors: Sequence[Vector | None] = [None] * len(texts) if by_words else self._store.embed(told)
+        vectors: Sequence[Vector | None] = [None] * len(texts) if by_words else self._store.embed(meant)
         return [
             [
-                contents.hit(scored)
+                scored.hit(contents.entries[scored.entry_id])
                 for scored in index.search(text, vector, top_k=top_k, method=method, filters=filters)
             ]
             for text, vector in zip(texts, vectors, strict=True)

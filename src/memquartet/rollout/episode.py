@@ -154,7 +154,7 @@ class Rollout:
         """What is shown for a question: facts, best first, then lines of the text, best first."""
         (hits,) = await self._search([query], self.settings.answer_top_k)
         if lines := self.settings.lines(self.team.answerer):
-            (said,) = await self._search([query], lines, LINE_TYPES)
+            (said,) = await self._search([query], lines, among_lines=True)
             # What was said again and again at one time ("Good morning!") is shown once.
             different: dict[str, Hit] = {}
             for hit in said:
@@ -199,16 +199,15 @@ class Rollout:
         return await self.team.manager.decide(important, hits, meta=chunk_meta(chunk), task=work.task())
 
     async def _search(
-        self, queries: Sequence[str], top_k: int, types: frozenset[MemoryType] = FACT_TYPES
+        self, queries: Sequence[str], top_k: int, *, among_lines: bool = False
     ) -> Sequence[Sequence[Hit]]:
-        filters = Filters(scope=self.scope, memory_types=types)
+        filters = Filters(scope=self.scope, memory_types=LINE_TYPES if among_lines else FACT_TYPES)
         method = self.settings.method
-        # A talk's lines begin with few names, which would drown what a question is about.
-        named = types == LINE_TYPES
         return await _off_loop(
             self.memory,
+            # A talk's lines begin with few names, which would drown what a question is about.
             lambda: self.memory.search_many(
-                queries, top_k, filters=filters, method=method, without_common=named
+                queries, top_k, filters=filters, method=method, without_common=among_lines
             ),
         )
 

@@ -17,7 +17,14 @@ from memquartet.memory.protocols import Embedder, SearchMethod
 from memquartet.rollout.episode import Progress
 from memquartet.systems.posing import Posing, handed_over
 from memquartet.systems.raw_text import Unit, recalled, store_raw
-from memquartet.systems.sessions import Recalled, RespondingSession, answered_by, fresh_memory, search_many
+from memquartet.systems.sessions import (
+    Recalled,
+    RespondingSession,
+    Response,
+    answered_by,
+    fresh_memory,
+    search_many,
+)
 from memquartet.text.tokens import Keep, default_counter
 
 CONTEXT_TOKENS = 3072
@@ -117,7 +124,7 @@ def newest(text: str, room: int, fits: Callable[[str], bool]) -> str:
 class RagSettings:
     """How many units are retrieved, and how many tokens of them are shown.
 
-    With `dates` the text has the dates beside words such as "yesterday" that the four agents read it with.
+    With `dates` text and questions have the dates beside words such as "yesterday" that the four agents see.
     """
 
     unit: Unit = Unit.AUTO
@@ -159,8 +166,12 @@ class Rag:
             on_progress("chunk")
 
         async def recall(question: Question, _task: Task) -> Recalled:
-            asked = as_asked(question) if settings.dates else question
-            (hits,) = await search_many(memory, [asked.text], settings.top_k, method=self.method)
+            (hits,) = await search_many(memory, [question.text], settings.top_k, method=self.method)
             return recalled(hits, unit, settings.context_tokens)
 
-        return RespondingSession(respond=answered_by(self.answerer, recall, sample), seed=seed)
+        answered = answered_by(self.answerer, recall, sample)
+
+        async def respond(question: Question, task: Task) -> Response:
+            return await answered(as_asked(question) if settings.dates else question, task)
+
+        return RespondingSession(respond=respond, seed=seed)

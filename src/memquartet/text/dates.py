@@ -15,6 +15,10 @@ MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
+NUMBERS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+)  # fmt: skip
+"""The numbers that are written as words."""
 
 
 def write_date(day: date) -> str:
@@ -56,10 +60,7 @@ def with_dates(text: str, said: date) -> str:
     return _CHINESE.sub(dated_chinese, _ENGLISH.sub(dated, text))
 
 
-_NUMBERS = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-)  # fmt: skip
-_AMOUNT = rf"(?<![\d,./–-])(?<!\d\s)(?:\d{{1,3}}|an?|{'|'.join(_NUMBERS[1:])})"
+_AMOUNT = rf"(?<![\d,./–-])(?<!\d\s)(?:\d{{1,3}}|an?|{'|'.join(NUMBERS[1:])})"
 _PART = r"(?:\s(?:morning|afternoon|evening|night))?+"
 _WEEKDAY = "|".join(WEEKDAYS)
 _ENGLISH = re.compile(
@@ -97,7 +98,7 @@ _OF = re.compile(r"\s+(?:of|week)\b", _ANY)
 # A weekday whose date the text itself tells, or of which there are many.
 _NO_ONE_DAY = re.compile(
     rf"(?:,?\s+(?:the\s+)?(?:\d|{'|'.join(MONTHS)}\b)|\s+(?:last|next|this|every|or|through|of|week|mornings|afternoons|evenings|nights)\b"
-    rf"|\s+(?:an?|\d+|{'|'.join(_NUMBERS)})\s\w+\sago)",
+    rf"|\s+(?:an?|\d+|{'|'.join(NUMBERS)})\s\w+\sago)",
     _ANY,
 )
 _CLAUSE = re.compile(r"[^.,;:!?\n]*$")
@@ -213,14 +214,14 @@ def _year(year: int) -> int:
 
 
 def _word(number: int) -> str:
-    return _NUMBERS[number] if number < len(_NUMBERS) else str(number)
+    return NUMBERS[number] if number < len(NUMBERS) else str(number)
 
 
 def _count(amount: str) -> int:
     word = amount.lower()
     if word in ("a", "an"):
         return 1
-    return _NUMBERS.index(word) if word in _NUMBERS else int(word)
+    return NUMBERS.index(word) if word in NUMBERS else int(word)
 
 
 def _chinese_days(found: re.Match[str]) -> int:

@@ -70,6 +70,7 @@ FRESHENED = (WorldKind.DIALOGUE, WorldKind.FRIENDS, WorldKind.ASSISTANT, WorldKi
 SIZED = (WorldKind.CONFLICT, WorldKind.DIALOGUE, WorldKind.FRIENDS, WorldKind.ASSISTANT)
 """Kinds that can be told at greater length."""
 MAX_SIZE = 50
+"""More would say little that is new: the words of a split are used up before."""
 
 
 def make_worlds(

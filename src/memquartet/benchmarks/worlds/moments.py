@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from random import Random
 
-from memquartet.text.dates import MONTHS, WEEKDAYS, write_date
-
-_COUNT = ("zero", "one", "two", "three", "four", "five", "six")
+from memquartet.text.dates import MONTHS, NUMBERS, WEEKDAYS, write_date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +39,13 @@ def coming_moment(today: date, random: Random) -> Moment:
 
 def _near_past(today: date, random: Random) -> Moment:
     days = random.choice([0, 1, 1, 2, 3, 4, 5])
-    said = {0: "today", 1: random.choice(["yesterday", "last night"])}.get(days, f"{_count(days)} days ago")
+    said = {0: "today", 1: random.choice(["yesterday", "last night"])}.get(days, f"{NUMBERS[days]} days ago")
     return _exact(said, today - timedelta(days=days))
 
 
 def _near_future(today: date, random: Random) -> Moment:
     days = random.choice([1, 1, 2, 3, 4, 5])
-    said = {1: "tomorrow", 2: "the day after tomorrow"}.get(days, f"in {_count(days)} days")
+    said = {1: "tomorrow", 2: "the day after tomorrow"}.get(days, f"in {NUMBERS[days]} days")
     return _exact(said, today + timedelta(days=days))
 
 
@@ -62,8 +60,8 @@ def _loose_past(today: date, random: Random) -> Moment:
             _loose("last week", f"the week before {now}", "in", today - timedelta(days=7)),
             _loose("last weekend", f"the weekend before {now}", "on", today - timedelta(days=6)),
             _loose(
-                f"{_count(weeks)} weeks ago",
-                f"{_count(weeks)} weeks before {now}",
+                f"{NUMBERS[weeks]} weeks ago",
+                f"{NUMBERS[weeks]} weeks before {now}",
                 "",
                 today - timedelta(weeks=weeks),
             ),
@@ -82,8 +80,8 @@ def _loose_future(today: date, random: Random) -> Moment:
             _loose("next week", f"the week after {now}", "in", today + timedelta(days=7)),
             _loose("next weekend", f"the weekend after {now}", "on", today + timedelta(days=8)),
             _loose(
-                f"in {_count(weeks)} weeks",
-                f"{_count(weeks)} weeks after {now}",
+                f"in {NUMBERS[weeks]} weeks",
+                f"{NUMBERS[weeks]} weeks after {now}",
                 "",
                 today + timedelta(weeks=weeks),
             ),
@@ -107,7 +105,7 @@ def _far_past(today: date, random: Random) -> Moment:
             ),
             _loose("last year", f"{today.year - 1}", "in", date(today.year - 1, 7, 1)),
             _loose(
-                f"{_count(years)} years ago", f"{today.year - years}", "in", date(today.year - years, 7, 1)
+                f"{NUMBERS[years]} years ago", f"{today.year - years}", "in", date(today.year - years, 7, 1)
             ),
         ]
     )
@@ -132,7 +130,3 @@ def _exact(said: str, day: date) -> Moment:
 
 def _loose(said: str, text: str, preposition: str, day: date) -> Moment:
     return Moment(said=said, text=text, on=f"{preposition} {text}".strip(), day=day, exact=False)
-
-
-def _count(number: int) -> str:
-    return _COUNT[number]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from memquartet.core.memory import EntryId, MemoryEntry
+from memquartet.core.memory import EntryId, Hit, MemoryEntry
 from memquartet.errors import ConfigError
 from memquartet.memory.protocols import NO_FILTERS, Filters, SearchMethod
 from memquartet.memory.retrieval.candidates import Candidates
@@ -47,6 +47,10 @@ class Scored:
     score: float
     lexical: float | None = None
     semantic: float | None = None
+
+    def hit(self, entry: MemoryEntry) -> Hit:
+        """The same with the entry itself."""
+        return Hit(entry=entry, score=self.score, lexical=self.lexical, semantic=self.semantic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
