@@ -45,6 +45,11 @@ SAID = date(2023, 5, 2)
         ("两天前我搬家了。", "两天前\uff082023年4月30日\uff09我搬家了。"),
         ("I leave in five days.", "I leave in five days (7 May 2023)."),
         ("My bike was sold and I'm to fetch it in two days.", "My bike was sold and I'm to fetch it in two days (4 May 2023)."),
+        ("We fly on 9 March.", "We fly on 9 March (2023)."),
+        ("See you June 3rd at ten", "See you June 3rd (2023) at ten"),
+        ("the 2nd of May, on 30 December", "the 2nd of May (2023), on 30 December"),
+        ("It happened on Monday, March 6.", "It happened on Monday, March 6 (2023)."),
+        ("我2月14日去\uff0c12月30号回来。", "我2月14日\uff082023年\uff09去\uff0c12月30号回来。"),
         ("昨天我搬家了\uff0c3天后请客。", "昨天\uff082023年5月1日\uff09我搬家了\uff0c3天后\uff082023年5月5日\uff09请客。"),
     ],
 )  # fmt: skip
@@ -99,9 +104,13 @@ def test_a_time_told_from_today_gets_its_date(text: str, expected: str) -> None:
         "The shop was open on Sunday mornings.",
         "He was always late on Monday.",
         "Back in 2010 we met on Sunday.",
+        # no day of one year, or no day
+        "My birthday is on 5 May, every 4 July we grill.",
+        "I may 5 times, 30 February, on 3/4 June-July, May 5-7",
         # the text tells the date itself
+        "on 9 March 2022, on March 9, 2022, on 9 March (2022), 2022年3月9日",
         "She was born on Friday 13 March 1987.",
-        "It happened on Monday, March 6.",
+        "It happened on Monday, March 6 (2023).",
         "next Friday the 12th",
         "It's the first in eleven years.",
         "We meet twice in two weeks.",
@@ -126,7 +135,7 @@ def test_dates_outside_the_calendar_are_left_out(said: date) -> None:
 
 WORDS = [
     "yesterday", "Yesterday morning", "last", "next", "this", "week", "Friday", "on", "in", "two", "days", "ago", "'s",
-    "the", ".", "\n", "la\u017ft", "th\u0130s", "year", "昨天", "3", "天", "前", "后", "met", "will", "\u212a",
+    "the", ".", "\n", "9", "March", "9 March", "2月3日", "la\u017ft", "th\u0130s", "year", "昨天", "3", "天", "前", "后", "met", "will", "\u212a",
 ]  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def extraction_schema(characters: int) -> JsonSchema:
     """JSON schema of the facts of a chunk with this many characters."""
     facts = {
         "type": "array",
-        "items": {"type": "string", "maxLength": MAX_FACT_CHARACTERS},
+        "items": {"type": "string"},
         "maxItems": min(MAX_FACTS, 4 + characters // CHARACTERS_PER_FACT),
     }
     return {

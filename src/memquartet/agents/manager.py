@@ -258,7 +258,7 @@ def decision_schema(facts: int | None, shorts: Sequence[str]) -> JsonSchema:
     properties: dict[str, object] = {
         "op": {"type": "string", "enum": words if shorts else ["ADD"]},
         "id": {"type": "string", "enum": list(shorts) or [""]},
-        "text": {"type": "string", "maxLength": MAX_CONTENT_CHARACTERS // 2},
+        "text": {"type": "string"},
     }
     required = ["op"]
     bounds: dict[str, int] = {"maxItems": len(shorts)}

@@ -10,7 +10,7 @@ from memquartet.core.trajectory import TurnStatus
 from memquartet.llm.parsing import parse_json
 from memquartet.llm.protocols import Completion, JsonSchema
 
-_TEXT = {"type": "string", "maxLength": MAX_FACT_CHARACTERS}
+_TEXT = {"type": "string"}
 FACTS_SCHEMA: JsonSchema = {
     "type": "object",
     "properties": {"facts": {"type": "array", "items": _TEXT, "maxItems": 64}},
@@ -24,7 +24,7 @@ SPOKEN_FACTS_SCHEMA: JsonSchema = {
             "type": "array",
             "items": {
                 "type": "object",
-                "properties": {"speaker": {"type": "string", "maxLength": 80}, "text": _TEXT},
+                "properties": {"speaker": {"type": "string"}, "text": _TEXT},
                 "required": ["speaker", "text"],
                 "additionalProperties": False,
             },

@@ -184,7 +184,7 @@ def _choice_schema(shorts: Sequence[str]) -> dict[str, object]:
                 "enum": ["ADD", "UPDATE", "DELETE", "NOOP"] if shorts else ["ADD", "NOOP"],
             },
             "id": {"type": "string", "enum": list(shorts) or [""]},
-            "text": {"type": "string", "maxLength": 500},
+            "text": {"type": "string"},
         },
         "required": ["op"],
         "additionalProperties": False,

@@ -272,10 +272,10 @@ def _manager_schema() -> JsonSchema:
     item = {
         "type": "object",
         "properties": {
-            "id": {"type": "string", "maxLength": 8},
-            "text": {"type": "string", "maxLength": 500},
+            "id": {"type": "string"},
+            "text": {"type": "string"},
             "event": {"type": "string", "enum": ["ADD", "UPDATE", "DELETE", "NONE"]},
-            "old_memory": {"type": "string", "maxLength": 500},
+            "old_memory": {"type": "string"},
         },
         "required": ["id", "text", "event"],
         "additionalProperties": False,

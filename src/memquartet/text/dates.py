@@ -7,6 +7,7 @@ while the time of a text is known: so the date is written beside the words befor
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import date, timedelta
 
 # strftime follows the locale of the machine; what is stored must not.
@@ -35,12 +36,13 @@ def with_dates(text: str, said: date) -> str:
     """The text with a date in brackets behind every time that is told from the day on which it is said.
 
     "I moved yesterday" of 2 May 2023 becomes "I moved yesterday (1 May 2023)". A weekday is the nearest one that is
-    not today. What is no single day is tied to the day on which it was said, as LoCoMo's answers do: "last week" is
-    "the week before 2 May 2023". English, and the commonest words of Chinese.
+    not today. A day without its year gets it, "on 9 March (2023)", if it is not more than four months away. What is
+    no single day is tied to the day on which it was said, as LoCoMo's answers do: "last week" is "the week before
+    2 May 2023". English, and the commonest words of Chinese.
 
-    Left as they are: times without a number ("a few days ago"), "on Friday" where the clause does not tell whether it
-    was or will be, "in two days" where it tells how long
-    something took, "in ten years", and what has a bracket behind it already.
+    Left as they are: birthdays and "every 9 March", times without a number ("a few days ago"), "on Friday" where the
+    clause does not tell whether it was or will be, "in two days" where it tells how long something took, "in ten
+    years", and what has a bracket behind it already.
     """
 
     def dated(found: re.Match[str]) -> str:
@@ -50,6 +52,15 @@ def with_dates(text: str, said: date) -> str:
             when = None
         return f"{found[0]} ({when})" if when else found[0]
 
+    def with_year(found: re.Match[str]) -> str:
+        before = found.string[max(0, found.start() - _LOOK_AROUND) : found.start()]
+        after = found.string[found.end() : found.end() + _LOOK_AROUND]
+        if _YEARLY.search(_clause(before)) or _YEARLY.search(_clause_after(after)):
+            return found[0]
+        month = MONTHS.index(found["month"] or found["month_before"]) + 1
+        year = _near_year(month, int(found["day"] or found["day_after"]), said)
+        return f"{found[0]} ({year})" if year else found[0]
+
     def dated_chinese(found: re.Match[str]) -> str:
         try:
             day = said + timedelta(days=_chinese_days(found))
@@ -57,7 +68,13 @@ def with_dates(text: str, said: date) -> str:
             return found[0]
         return f"{found[0]}\uff08{write_chinese_date(day)}\uff09"
 
-    return _CHINESE.sub(dated_chinese, _ENGLISH.sub(dated, text))
+    def with_chinese_year(found: re.Match[str]) -> str:
+        year = _near_year(int(found[1]), int(found[2]), said)
+        return f"{found[0]}\uff08{year}年\uff09" if year else found[0]
+
+    # Years first, since a date that was written beside a word has one.
+    years = _CHINESE_YEARLESS.sub(with_chinese_year, _YEARLESS.sub(with_year, text))
+    return _CHINESE.sub(dated_chinese, _ENGLISH.sub(dated, years))
 
 
 _AMOUNT = rf"(?<![\d,./–-])(?<!\d\s)(?:\d{{1,3}}|an?|{'|'.join(NUMBERS[1:])})"
@@ -76,13 +93,26 @@ _ENGLISH = re.compile(
     )(?:['’]s)?+\b(?!\s*[(\uff08]|[-/@.]\w)""",
     re.IGNORECASE | re.ASCII | re.VERBOSE,
 )
+_MONTH = "|".join(MONTHS)
+_ORDINAL = r"(?:st|nd|rd|th)?"
+# Months are written with a capital: "I may 5 times". Not "9 March 2023", "March 9, 2023", "1 March (2023)" or "9-11 March-May".
+_YEARLESS = re.compile(
+    rf"""(?<![\d/@\#.-])\b(?:
+        (?P<day>[12]?\d|3[01]){_ORDINAL}(?:\sof)?\s(?P<month>{_MONTH})
+        | (?P<month_before>{_MONTH})\s(?:the\s)?(?P<day_after>[12]?\d|3[01]){_ORDINAL}
+    )(?:['’]s)?+\b(?!,?\s*(?:\d{{4}}|[(\uff08])|[-/@.]\w|:\d)""",
+    re.ASCII | re.VERBOSE,
+)
 _CHINESE = re.compile(
     r"(?<![以如今之大先\d.第了])(?:(前天|昨天|今天|明天|后天)|(\d{1,3}|[一两二三四五六七八九十])天([前后]))(?![气性天后(\uff08])"
 )
+_CHINESE_YEARLESS = re.compile(r"(?<![年\d.-])(1[0-2]|[1-9])月(3[01]|[12]\d|[1-9])[日号](?![(\uff08])")
 _CHINESE_DAYS = {"前天": -2, "昨天": -1, "今天": 0, "明天": 1, "后天": 2}
 _CHINESE_NUMBERS = {"两": 2, **{sign: number for number, sign in enumerate("一二三四五六七八九十", start=1)}}
 _DAYS = {"before": -2, "yesterday": -1, "today": 0, "tomorrow": 1, "after": 2}
 
+_NEAR = timedelta(days=120)
+"""How far a day whose year is not told may be from the day on which it is said; what is farther may be before or after."""
 _LOOK_AROUND = 200
 """Characters before and after the words that may tell what they mean."""
 _ANY = re.IGNORECASE | re.ASCII
@@ -102,11 +132,16 @@ _NO_ONE_DAY = re.compile(
     _ANY,
 )
 _CLAUSE = re.compile(r"[^.,;:!?\n]*$")
+_CLAUSE_AFTER = re.compile(r"[^.,;:!?\n]*")
 _PAST = re.compile(
     r"\b(?:\w{2,}[^e\W]ed|was|were|had|did|made|wrote|built|went|took|came|ran|sold|won|lost|grew|fell|read|saw|met|left|gave|learnt)\b",
     _ANY,
 )
 _PRESENT = re.compile(r"(?:['’](?:m|s|re|ll)|\b(?:am|is|are|will|have|has|due))\b", _ANY)
+# A day of every year.
+_YEARLY = re.compile(
+    r"\b(?:birthdays?|born|anniversar(?:y|ies)|every|each|always|usually|yearly|annual(?:ly)?)\b", _ANY
+)
 _COMING = re.compile(r"\b(?:will|shall|going\sto)\b|['’]ll\b", _ANY)
 # "On Friday" belongs to another verb ("they asked me to come", "I'll tell you what happened"), or is no single one.
 _UNCLEAR = re.compile(
@@ -174,6 +209,21 @@ def _clause(before: str) -> str:
     """What stands before some words in their clause."""
     found = _CLAUSE.search(before)
     return found[0] if found else ""
+
+
+def _clause_after(after: str) -> str:
+    """What stands behind some words in their clause."""
+    found = _CLAUSE_AFTER.match(after)
+    return found[0] if found else ""
+
+
+def _near_year(month: int, day: int, said: date) -> int | None:
+    """The year in which a day of a month is near the one on which it is said; None if there is none."""
+    for year in range(max(said.year - 1, date.min.year), min(said.year + 1, date.max.year) + 1):
+        with suppress(ValueError):  # 30 February
+            if abs(date(year, month, day) - said) <= _NEAR:
+                return year
+    return None
 
 
 def _nearest(side: str, name: str, said: date) -> date:

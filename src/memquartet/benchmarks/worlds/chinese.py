@@ -91,8 +91,8 @@ DEFAULT_CHINESE = ChineseShape()
 class Matter:
     """Something that a person has one of. Without `values` it is a plan, and its value the day.
 
-    `{p}` stands for the person, `{v}` for the value, `{when}` for a plan's day as people say it. `gone` is the fact
-    that `dropped` says; where these are empty, nothing takes it back.
+    `{p}` stands for the person, `{v}` for the value, `{when}` for a plan's day as people say it. Where `dropped` is
+    empty, nothing takes it back. The fact is the sentence with the name and the date in it.
     """
 
     name: str
@@ -100,8 +100,6 @@ class Matter:
     says: tuple[str, ...]
     changed: tuple[str, ...]
     dropped: tuple[str, ...]
-    gone: str
-    fact: str
     questions: tuple[str, ...]
 
 
@@ -238,7 +236,7 @@ class _Story:
             current = self._script.history[one.key][-1]
             self._tell(one, one.matter.says, current.value, self._words.again)
         elif shape.changes + shape.mentions <= draw < shape.changes + shape.mentions + shape.deletions and (
-            gone := [one for one in known if one.matter.gone]
+            gone := [one for one in known if one.matter.dropped]
         ):
             one = self._random.choice(gone)
             self._tell(one, one.matter.dropped, "", self._words.frames)
@@ -264,9 +262,9 @@ class _Story:
 
     def _tell(self, one: _Topic, forms: Sequence[str], value: str, frames: Sequence[str]) -> None:
         matter, form = one.matter, self._random.choice(forms)
-        fact = matter.fact.format(p=one.person, v=value) if value else matter.gone.format(p=one.person)
+        fact = form.format(p=one.person, v=value, when=value)
         if self._list:
-            line = f"{self._number}. {form.format(p=one.person, v=value)}"
+            line = f"{self._number}. {fact}"
             self._number += 1
         else:
             speaker = self._speaker()
