@@ -55,7 +55,6 @@ STRICT_JSON = json.dumps({"backend": "xgrammar", "disable_any_whitespace": True}
 """A small model that may write white space between any two JSON tokens may write nothing else. Not for a taught model: it
 writes none, and vLLM then forces a space behind every comma and colon, which is not what it was taught."""
 STARTS = (("--compilation-config", DECODE_GRAPHS), ("--enforce-eager",))
-PORT = 8177
 # FlashInfer's sampler compiles itself at the first call; nothing can be fetched or reported.
 ENVIRONMENT = {"VLLM_USE_FLASHINFER_SAMPLER": "0", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
 
@@ -101,6 +100,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=300, help="for the runs, after the server is up")
     parser.add_argument("--grace", type=float, default=20, help="seconds for calls under way when it is over")
+    parser.add_argument("--port", type=int, default=8177, help="of the server that is started")
     parser.add_argument("--server-seconds", type=float, default=280, help="until the server answers")
     parser.add_argument("--server", metavar="URL", help="use this server, as in http://localhost:8000/v1")
     parser.add_argument(
@@ -146,7 +146,7 @@ def _server(options: argparse.Namespace, logs: Path) -> Iterator[str]:
             )
         yield options.server
         return
-    url = f"http://127.0.0.1:{PORT}/v1"
+    url = f"http://127.0.0.1:{options.port}/v1"
     until = time.monotonic() + options.server_seconds
     for more in STARTS:
         with (logs / f"server{more[0]}.log").open("wb") as log:
@@ -172,7 +172,7 @@ def _server_command(options: argparse.Namespace) -> list[str]:
     return [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server",
         "--model", str(options.model), "--served-model-name", options.name,
-        "--host", "127.0.0.1", "--port", str(PORT),
+        "--host", "127.0.0.1", "--port", str(options.port),
         "--max-model-len", "8192", "--gpu-memory-utilization", "0.6",
         "--max-num-seqs", "512", "--max-num-batched-tokens", "16384",
         "--enable-prefix-caching", "--generation-config", "vllm", "--seed", "0",
