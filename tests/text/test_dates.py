@@ -106,6 +106,20 @@ def test_a_time_told_from_today_gets_its_date(text: str, expected: str) -> None:
         "Back in 2010 we met on Sunday.",
         # no day of one year, or no day
         "My birthday is on 5 May, every 4 July we grill.",
+        "When is your birthday? On 9 March. Her birthday, 9 March, is soon. Birthday: 9 March",
+        "born in Kassel, Germany, on 9 March",
+        "我的生日是3月9日。",
+        "Room 12 March Street, 12 May Road, May 2 people come, May 5 of us, our dog June 3 years, at 5 April called",
+        "March 20,000, May 20% off",
+        # a year stands elsewhere, or it may be any
+        "In 1999 he died on 9 March.",
+        "9 March, 10 March, 11 March 2022, March 9\u201311, 2021",
+        "1 March to 3 April 2021",
+        "9 March '22",
+        "March 9 of that same year",
+        "2019年\uff0c他在3月9日去世。两年前的3月9日",
+        "I will fly home on 10 March.",
+        "the day after (9 March)",
         "I may 5 times, 30 February, on 3/4 June-July, May 5-7",
         # the text tells the date itself
         "on 9 March 2022, on March 9, 2022, on 9 March (2022), 2022年3月9日",

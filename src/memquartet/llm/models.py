@@ -85,7 +85,7 @@ TAUGHT: tuple[TaughtModel, ...] = (
         name="memquartet-135m",
         base="smollm2-135m",
         file="memquartet-135m.gguf",
-        sha256="ee39915284fcf1f60768ecf9916a815a792a1d1199772c5d0596657f072ea40c",
+        sha256="a5165aa4825b81e134560a83bbe6e9959181a9871cf4654062af3b5af9b3ecd8",
         licence="Apache-2.0",
         prompts="short",
     ),

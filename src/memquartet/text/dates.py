@@ -53,12 +53,8 @@ def with_dates(text: str, said: date) -> str:
         return f"{found[0]} ({when})" if when else found[0]
 
     def with_year(found: re.Match[str]) -> str:
-        before = found.string[max(0, found.start() - _LOOK_AROUND) : found.start()]
-        after = found.string[found.end() : found.end() + _LOOK_AROUND]
-        if _YEARLY.search(_clause(before)) or _YEARLY.search(_clause_after(after)):
-            return found[0]
         month = MONTHS.index(found["month"] or found["month_before"]) + 1
-        year = _near_year(month, int(found["day"] or found["day_after"]), said)
+        year = _year_of(found, month, int(found["day"] or found["day_after"]), said)
         return f"{found[0]} ({year})" if year else found[0]
 
     def dated_chinese(found: re.Match[str]) -> str:
@@ -69,7 +65,7 @@ def with_dates(text: str, said: date) -> str:
         return f"{found[0]}\uff08{write_chinese_date(day)}\uff09"
 
     def with_chinese_year(found: re.Match[str]) -> str:
-        year = _near_year(int(found[1]), int(found[2]), said)
+        year = _year_of(found, int(found[1]), int(found[2]), said)
         return f"{found[0]}\uff08{year}年\uff09" if year else found[0]
 
     # Years first, since a date that was written beside a word has one.
@@ -95,12 +91,14 @@ _ENGLISH = re.compile(
 )
 _MONTH = "|".join(MONTHS)
 _ORDINAL = r"(?:st|nd|rd|th)?"
-# Months are written with a capital: "I may 5 times". Not "9 March 2023", "March 9, 2023", "1 March (2023)" or "9-11 March-May".
+# Months are written with a capital: "I may 5 times". No number of something else, and nothing that has its year.
 _YEARLESS = re.compile(
-    rf"""(?<![\d/@\#.-])\b(?:
+    rf"""(?<![\d/@\#.–—-])(?<!Room\s)(?<!Gate\s)(?<!Chapter\s)(?<!Chapter\s\d\s)(?<!page\s)(?<!No\.\s)(?<!Route\s)(?<!aged\s)(?<!at\s)\b(?:
         (?P<day>[12]?\d|3[01]){_ORDINAL}(?:\sof)?\s(?P<month>{_MONTH})
         | (?P<month_before>{_MONTH})\s(?:the\s)?(?P<day_after>[12]?\d|3[01]){_ORDINAL}
-    )(?:['’]s)?+\b(?!,?\s*(?:\d{{4}}|[(\uff08])|[-/@.]\w|:\d)""",
+    )(?:['’]s)?+\b
+    (?![\s\u00a0\u2009\u202f,;:–—-]*(?:\d{{4}}|['’]\d\d\b|[(\uff08])|[–—/@.-]\w|,\d|:\d|\s?%|\s\d
+       |\s(?:Street|Road|Lane|Avenue|Day|years?|people|times|degrees|miles|km|of\s(?:us|them|you))\b)""",
     re.ASCII | re.VERBOSE,
 )
 _CHINESE = re.compile(
@@ -132,7 +130,6 @@ _NO_ONE_DAY = re.compile(
     _ANY,
 )
 _CLAUSE = re.compile(r"[^.,;:!?\n]*$")
-_CLAUSE_AFTER = re.compile(r"[^.,;:!?\n]*")
 _PAST = re.compile(
     r"\b(?:\w{2,}[^e\W]ed|was|were|had|did|made|wrote|built|went|took|came|ran|sold|won|lost|grew|fell|read|saw|met|left|gave|learnt)\b",
     _ANY,
@@ -140,8 +137,19 @@ _PAST = re.compile(
 _PRESENT = re.compile(r"(?:['’](?:m|s|re|ll)|\b(?:am|is|are|will|have|has|due))\b", _ANY)
 # A day of every year.
 _YEARLY = re.compile(
-    r"\b(?:birthdays?|born|anniversar(?:y|ies)|every|each|always|usually|yearly|annual(?:ly)?)\b", _ANY
+    r"\b(?:birthdays?|birth|born|anniversar(?:y|ies)|name\sday|holidays?|every|each|always|usually|yearly|annual(?:ly)?)\b"
+    r"|生日|生于|出生|农历|每年|周年",
+    _ANY,
 )
+_BIRTHDAY = re.compile(r"\bbirthdays?\b|生日", _ANY)
+# The sentence has a year of its own: "In 1999 he died on 9 March", "9 March, two years ago", "1 March to 3 April 2021".
+_OWN_YEAR = re.compile(
+    r"(?<!\d)(?:1\d{3}|20\d\d)(?!\d)|\b(?:last|next|that|same|following|previous)\syear\b|\byears?\s(?:ago|later|before)\b|['’]\d\d\b"
+    r"|[去今明前后]年|年前|年后",
+    _ANY,
+)
+_SENTENCE = re.compile("[^.!?\n\u3002\uff01\uff1f]*$")
+_SENTENCE_AFTER = re.compile("[^.!?\n\u3002\uff01\uff1f]*")
 _COMING = re.compile(r"\b(?:will|shall|going\sto)\b|['’]ll\b", _ANY)
 # "On Friday" belongs to another verb ("they asked me to come", "I'll tell you what happened"), or is no single one.
 _UNCLEAR = re.compile(
@@ -207,23 +215,39 @@ def _tense(before: str) -> str:
 
 def _clause(before: str) -> str:
     """What stands before some words in their clause."""
-    found = _CLAUSE.search(before)
-    return found[0] if found else ""
+    return _matched(_CLAUSE.search(before))
 
 
-def _clause_after(after: str) -> str:
-    """What stands behind some words in their clause."""
-    found = _CLAUSE_AFTER.match(after)
-    return found[0] if found else ""
+def _year_of(found: re.Match[str], month: int, day: int, said: date) -> int | None:
+    """The year of a day that is told without; None where it may be any, or the text tells it."""
+    before = found.string[max(0, found.start() - _LOOK_AROUND) : found.start()]
+    after = found.string[found.end() : found.end() + _LOOK_AROUND]
+    sentence = f"{_matched(_SENTENCE.search(before))} {_matched(_SENTENCE_AFTER.match(after))}"
+    if (
+        _YEARLY.search(sentence)
+        or _OWN_YEAR.search(sentence)
+        or _BIRTHDAY.search(before)
+        or before.count("(") > before.count(")")
+    ):
+        return None
+    when = _near_day(month, day, said)
+    # A past verb says little: "gets delivered on 3 June", "was moved to 3 June".
+    if when is None or (when < said and _COMING.search(_clause(before))):
+        return None
+    return when.year
 
 
-def _near_year(month: int, day: int, said: date) -> int | None:
-    """The year in which a day of a month is near the one on which it is said; None if there is none."""
+def _near_day(month: int, day: int, said: date) -> date | None:
+    """The day of a month that is near the one on which it is said; None if there is none."""
     for year in range(max(said.year - 1, date.min.year), min(said.year + 1, date.max.year) + 1):
         with suppress(ValueError):  # 30 February
-            if abs(date(year, month, day) - said) <= _NEAR:
-                return year
+            if abs((when := date(year, month, day)) - said) <= _NEAR:
+                return when
     return None
+
+
+def _matched(found: re.Match[str] | None) -> str:
+    return found[0] if found else ""
 
 
 def _nearest(side: str, name: str, said: date) -> date:
