@@ -203,7 +203,10 @@ async def test_a_second_update_of_one_entry_does_not_overwrite_the_first_fact() 
     )
     assert [op.kind for op in first.ops] == ["update"]
     assert second.ops == (Insert(content="Ann has a cat.", meta={"chunk": 3}),)
-    assert "fact 1: memory 0 was already updated by an earlier decision" in turn.errors
+    assert not second.defaulted
+    assert second.decision is Decision.ADD
+    assert turn.status is TurnStatus.REPAIRED
+    assert turn.errors == ("fact 1: memory 0 was updated by an earlier decision; added instead",)
 
 
 async def test_two_facts_may_be_merged_into_one_entry_by_the_same_text() -> None:

@@ -2,7 +2,8 @@
 
 The manager names memories by short ids ("0", "1", …) and can reach no others. Whatever it writes, every fact
 ends in a decision: one that is missing, twice there or impossible is reported on the turn, and the fact is
-stored as new unless a shown memory already says the same words.
+stored as new unless a shown memory already says the same words. A memory that two facts update takes the first; the
+second is added.
 """
 
 from __future__ import annotations
@@ -156,6 +157,11 @@ class ManagerView:
         fact, found = self.facts[number], self.hits[number]
         candidates = tuple(hit.entry.entry_id for hit in found)
         target = self._entry(choice)
+        if choice is not None and target is not None and _is_taken(choice, changed.get(target.entry_id)):
+            errors.append(
+                f"fact {number}: memory {choice.short} was updated by an earlier decision; added instead"
+            )
+            choice, target = replace(choice, decision=Decision.ADD, short=None), None
         problem = self._problem(number, choice, target, changed)
         if choice is None or problem:
             errors.append(problem)
@@ -210,6 +216,13 @@ class ManagerView:
             ops=(_insert(fact, fact.text, self.meta) if same is None else Noop(entry_id=same),),
             defaulted=True,
         )
+
+
+def _is_taken(choice: Choice, earlier: Choice | None) -> bool:
+    """Whether a memory that is to be updated has its new text from an earlier fact: both facts are to be kept."""
+    if earlier is None or not earlier.decision is choice.decision is Decision.UPDATE:
+        return False
+    return not _says_the_same(earlier, choice)
 
 
 def _says_the_same(earlier: Choice, later: Choice) -> bool:
