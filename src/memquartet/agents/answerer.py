@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from memquartet.agents.base import AgentSettings, Reading, Reply, Task, ask, render_prompt, shipped_prompt
-from memquartet.agents.prompt_sets import TAUGHT_LINES, TAUGHT_SEARCHES
+from memquartet.agents.prompt_sets import TAUGHT_LINES, TAUGHT_SEARCHES, TAUGHT_TOP_K
 from memquartet.agents.rendering import in_time_order, memory_line, within_window
 from memquartet.core.memory import Hit, MemoryState, MemoryType
 from memquartet.core.messages import Message
@@ -22,6 +22,8 @@ from memquartet.llm.protocols import ChatModel, Completion, Sampling
 
 SEARCHES = "${searches}"
 """Where a prompt has it, a search can be offered and those made can be told."""
+TOP_K = 10
+"""Facts that a model which was not taught is shown with each search."""
 MAX_QUERY = 200
 """Characters of a query at most."""
 SEARCHED = "Searched: "
@@ -59,6 +61,11 @@ class Answerer:
     def taught_searches(self) -> int:
         """How often it may search again where nobody says so: never, unless its model was taught with such a prompt."""
         return TAUGHT_SEARCHES if self.model.prompts is not None and SEARCHES in self._text else 0
+
+    @property
+    def taught_top_k(self) -> int:
+        """How many facts it is shown with each search where nobody says so."""
+        return TAUGHT_TOP_K if self.model.prompts is not None else TOP_K
 
     @property
     def taught_lines(self) -> int:

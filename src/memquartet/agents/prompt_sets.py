@@ -17,6 +17,8 @@ TAUGHT_CHUNK_TOKENS = 128
 """Tokens of text that a model of that kind reads at a time: it learned on short texts with few facts."""
 TAUGHT_SEARCHES = 2
 """How often a model of that kind may search again before it answers: its demonstrations had up to so many searches."""
+TAUGHT_TOP_K = 6
+"""Facts that a model of that kind is shown with each search: it takes one for another where there are many."""
 TAUGHT_LINES = 5
 """Lines of the text, word for word, that a model of that kind is shown with each search: it is small and overlooks much."""
 

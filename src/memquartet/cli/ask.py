@@ -6,6 +6,8 @@ import asyncio
 
 import click
 
+from memquartet.agents.answerer import TOP_K
+from memquartet.agents.prompt_sets import TAUGHT_TOP_K
 from memquartet.agents.team import Team
 from memquartet.cli.command import Command
 from memquartet.cli.options import (
@@ -39,9 +41,7 @@ from memquartet.rollout.episode import EpisodeSettings, Rollout
 @click.option(
     "--top-k",
     type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="How many memories a search finds.",
+    help=f"How many memories a search finds; by default {TAUGHT_TOP_K} with a taught model (memquartet-135m), {TOP_K} with others.",
 )
 @click.option(
     "--max-searches",
@@ -59,7 +59,7 @@ def command(
     target: Target,
     screen: Screen,
     question: str,
-    top_k: int,
+    top_k: int | None,
     max_searches: int | None,
     line_top_k: int | None,
     model: str,

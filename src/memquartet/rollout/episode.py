@@ -65,17 +65,22 @@ Progress = Callable[[str], None]
 class EpisodeSettings:
     """How memories are retrieved: how many for each fact and for each question, and by which method.
 
-    `max_searches` is how often the answerer may search again with a query of its own, for each question; every
-    such search adds up to `answer_top_k` memories. 0 is one search, by the question; None is as often as the
+    `answer_top_k` is how many facts each search for a question finds; None is `TAUGHT_TOP_K` with a taught model and
+    `TOP_K` with others. `max_searches` is how often the answerer may search again with a query of its own, for each
+    question; every such search adds up to `answer_top_k` memories. 0 is one search, by the question; None is as often as the
     answerer's model was taught to, see `searches`. `line_top_k` is how many lines of the text each search for a
     question shows beside the facts, word for word; 0 keeps none, None is `TAUGHT_LINES` with a taught model and none with others.
     """
 
     fact_top_k: int = 3
-    answer_top_k: int = 10
+    answer_top_k: int | None = None
     max_searches: int | None = None
     line_top_k: int | None = None
     method: SearchMethod = SearchMethod.HYBRID
+
+    def top_k(self, answerer: Answerer) -> int:
+        """How many facts this answerer is shown with each search."""
+        return answerer.taught_top_k if self.answer_top_k is None else self.answer_top_k
 
     def searches(self, answerer: Answerer) -> int:
         """How often this answerer may search again."""
@@ -152,7 +157,7 @@ class Rollout:
 
     async def retrieve(self, query: str) -> Sequence[Hit]:
         """What is shown for a question: facts, best first, then lines of the text, best first."""
-        (hits,) = await self._search([query], self.settings.answer_top_k)
+        (hits,) = await self._search([query], self.settings.top_k(self.team.answerer))
         if lines := self.settings.lines(self.team.answerer):
             (said,) = await self._search([query], lines, among_lines=True)
             # What was said again and again at one time ("Good morning!") is shown once.
