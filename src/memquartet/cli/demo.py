@@ -189,7 +189,7 @@ def _say_what_next(model: str, db: Path, screen: Screen) -> None:
     program = "memquartet" if shutil.which("memquartet") else os.path.relpath(sys.argv[0])
     if model == DEFAULT_MODEL:
         screen.write(
-            "\nThis model has 135 million parameters and was taught to use a memory in 43 minutes: it often says that"
+            "\nThis model has 135 million parameters and was taught to use a memory in 73 minutes: it often says that"
             "\nit does not know what stands in its memory. Try a larger one behind an OpenAI-compatible server, for example"
             "\n  vllm serve Qwen/Qwen3-4B-Instruct-2507"
             f"\n  {os.path.relpath(sys.executable)} -m pip install 'memquartet[openai]'"
