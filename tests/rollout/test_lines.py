@@ -153,6 +153,13 @@ def test_an_operation_that_writes_names_its_line_and_no_former_one() -> None:
     assert with_line(delete, "m9") is delete  # type: ignore[arg-type]
 
 
+def test_a_taught_answerer_is_shown_fewer_facts_unless_told_otherwise() -> None:
+    taught = Team.of(ScriptedModel([], prompts="short")).answerer
+    other = Team.of(ScriptedModel([])).answerer
+    assert EpisodeSettings().top_k(taught) < EpisodeSettings().top_k(other)
+    assert EpisodeSettings(answer_top_k=3).top_k(taught) == 3
+
+
 def test_a_taught_answerer_is_shown_lines_unless_told_otherwise() -> None:
     taught = Team.of(ScriptedModel([], prompts="short")).answerer
     plain = Team.of(ScriptedModel([])).answerer

@@ -40,7 +40,7 @@ def with_dates(text: str, said: date) -> str:
     no single day is tied to the day on which it was said, as LoCoMo's answers do: "last week" is "the week before
     2 May 2023". English, and the commonest words of Chinese.
 
-    Left as they are: birthdays and "every 9 March", times without a number ("a few days ago"), "on Friday" where the
+    Left as they are: birthdays and "every 9 March", days in a sentence that has another year, times without a number ("a few days ago"), "on Friday" where the
     clause does not tell whether it was or will be, "in two days" where it tells how long something took, "in ten
     years", and what has a bracket behind it already.
     """

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from memquartet.agents.answerer import Answerer
+from memquartet.agents.answerer import TOP_K, Answerer
 from memquartet.agents.base import AgentSettings
 from memquartet.agents.extractor import FactExtractor
 from memquartet.agents.manager import MemoryManager
@@ -51,7 +51,7 @@ class TrainingSettings(_Section):
     trainable: frozenset[Role] = frozenset(Role)
     frozen: FrozenTeam = FrozenTeam()
     fact_top_k: int = Field(default=3, ge=1)
-    answer_top_k: int = Field(default=10, ge=1)
+    answer_top_k: int = Field(default=TOP_K, ge=1)
     max_searches: int = Field(default=0, ge=0)
     line_top_k: int = Field(default=0, ge=0)
     method: SearchMethod = SearchMethod.HYBRID
